@@ -1,0 +1,121 @@
+//! From a policy crate, or any core module that implements the contract, to a policy component.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wit_component::{ComponentEncoder, StringEncoding};
+
+/// The contract, so that a module without metadata can be given it.
+const CONTRACT: &str = include_str!("../../../wit/policy.wit");
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Why no component could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The bytes are not a core module that implements the contract.
+    #[error("this module does not implement the policy contract: {0}")]
+    Module(String),
+    /// Cargo could not be run.
+    #[error("cannot run `{program}`: {source}")]
+    Run {
+        /// What was to be run.
+        program: String,
+        /// Why it could not.
+        source: std::io::Error,
+    },
+    /// Cargo ran and failed; its own output says why.
+    #[error("`cargo build` failed in {}; if the target is missing, run `rustup target add {TARGET}`", .0.display())]
+    Cargo(PathBuf),
+    /// Cargo built no module.
+    #[error("{} builds no module: its Cargo.toml needs `crate-type = [\"cdylib\"]` under [lib]", .0.display())]
+    NoModule(PathBuf),
+    /// The built module could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Makes a component from a core module.
+///
+/// A module that was built with the Rust SDK or with wit-bindgen carries a description of its interface. One that
+/// does not is taken to implement the world `tamis:policy/policy`.
+///
+/// # Errors
+/// If `module` is not a core module, lacks an export of the contract, or imports anything.
+pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let error = |error: anyhow::Error| BuildError::Module(format!("{error:#}"));
+    let mut module = module.to_vec();
+    if !is_described(&module) {
+        let mut resolve = wit_parser::Resolve::default();
+        let package = resolve.push_str("policy.wit", CONTRACT).map_err(error)?;
+        let world = resolve.select_world(&[package], Some("policy")).map_err(error)?;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(error)?;
+    }
+    ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode()).map_err(error)
+}
+
+/// Whether a module carries a description of its interface: a custom section whose name begins with `component-type`.
+fn is_described(module: &[u8]) -> bool {
+    const NAME: &[u8] = b"component-type";
+    module.windows(NAME.len()).any(|window| window == NAME)
+}
+
+/// Builds the crate in `directory` for WebAssembly and makes a component of it. Cargo's own output goes to standard
+/// error.
+///
+/// The environment variables `CARGO` and whatever cargo itself heeds are respected. Paths of this machine do not
+/// reach the component.
+///
+/// # Errors
+/// If cargo cannot be run or fails, if the crate is not a `cdylib`, or as [`componentize`].
+pub fn build_crate(directory: &Path) -> Result<Vec<u8>, BuildError> {
+    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let run_error = |source| BuildError::Run { program: program.clone(), source };
+    let directory = directory.canonicalize().map_err(run_error)?;
+    let output = Command::new(&program)
+        .args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"])
+        .current_dir(&directory)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&directory))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(run_error)?;
+    if !output.status.success() {
+        return Err(BuildError::Cargo(directory));
+    }
+    let path = built_module(&output.stdout).ok_or(BuildError::NoModule(directory))?;
+    let module = std::fs::read(&path).map_err(|source| BuildError::Read { path, source })?;
+    componentize(&module)
+}
+
+/// Compiler flags that keep this machine's paths out of panic messages.
+fn flags(directory: &Path) -> String {
+    let home = std::env::var("CARGO_HOME").ok().map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let mut flags = vec![format!("--remap-path-prefix={}=policy", directory.display())];
+    // The SDK lies outside the policy's own folder when it is a path dependency.
+    for (depth, ancestor) in directory.ancestors().skip(1).take(3).enumerate() {
+        if ancestor.parent().is_some() {
+            flags.insert(0, format!("--remap-path-prefix={}=up{}", ancestor.display(), depth + 1));
+        }
+    }
+    if let Some(home) = home {
+        flags.push(format!("--remap-path-prefix={}=cargo", home.display()));
+    }
+    flags.join("\u{1f}")
+}
+
+/// The last module that cargo reports: the crate's own, since dependencies come first.
+fn built_module(messages: &[u8]) -> Option<PathBuf> {
+    let messages = String::from_utf8_lossy(messages);
+    let files = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let files = message.get("filenames")?.as_array()?;
+        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+    });
+    files.last()
+}
+

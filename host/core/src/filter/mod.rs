@@ -1,0 +1,114 @@
+//! Filters: conditions on chunks that no database owns, with the evaluator that defines what they mean.
+
+mod evaluate;
+mod json;
+
+use crate::decision::Path;
+use crate::types::Type;
+use crate::value::Value;
+
+pub use json::MAX_DEPTH;
+
+/// A condition on chunks. Every test in it is two-valued, and NOT is plain complement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Matches every chunk.
+    Always,
+    /// Matches no chunk.
+    Never,
+    /// Matches what all of them match.
+    And(Vec<Filter>),
+    /// Matches what at least one of them matches.
+    Or(Vec<Filter>),
+    /// Matches what the inner filter does not.
+    Not(Box<Filter>),
+    /// A test of one operand.
+    Test(Operand, Test),
+}
+
+/// An attribute, and how its stored value is to be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attribute {
+    /// Where it is; never empty.
+    pub path: Path,
+    /// What it is read as; with `None`, by Cedar's JSON conventions.
+    pub declared: Option<Type>,
+}
+
+/// What a test looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// An attribute of the chunk.
+    Attribute(Attribute),
+    /// The chunk's own uid, as an entity.
+    Id,
+    /// The set of the chunk's ancestors.
+    Ancestors,
+}
+
+/// A two-valued test: false over an absent or ill-typed operand, or one of another type than the test compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// The operand is present, whatever its type.
+    Exists,
+    /// The operand is present and reads as its declared type.
+    Readable,
+    /// The operand equals the value.
+    Equals(Value),
+    /// The operand equals one of the values.
+    OneOf(Vec<Value>),
+    /// The operand compares like this with the value.
+    Compare(Comparison, Value),
+    /// The operand is a set that holds at least one of the values.
+    ContainsAny(Vec<Value>),
+    /// The operand is a set that holds every one of the values.
+    ContainsAll(Vec<Value>),
+    /// The operand is a text that begins with this one.
+    StartsWith(String),
+}
+
+/// An order between two longs, decimals, datetimes or durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Filter {
+    /// What all of `filters` match, with constants folded and nested conjunctions opened.
+    pub fn and(filters: impl IntoIterator<Item = Filter>) -> Filter {
+        let mut parts = Vec::new();
+        for filter in filters {
+            match filter {
+                Filter::Always => {}
+                Filter::Never => return Filter::Never,
+                Filter::And(inner) => parts.extend(inner),
+                filter if parts.contains(&filter) => {}
+                filter => parts.push(filter),
+            }
+        }
+        match parts.len() {
+            0 => Filter::Always,
+            1 => parts.remove(0),
+            _ => Filter::And(parts),
+        }
+    }
+}
+
+impl Comparison {
+    /// Whether `ordering` satisfies this comparison.
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Translates Tamis filters into the filter languages of vector databases.

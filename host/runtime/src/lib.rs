@@ -1,0 +1,1 @@
+//! Loads Tamis policies into wasmtime, and swaps them while they serve.

@@ -1,0 +1,1 @@
+//! End-to-end, differential and hostile-module tests of Tamis.
