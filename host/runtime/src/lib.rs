@@ -1,1 +1,31 @@
-//! Loads Tamis policies into wasmtime, and swaps them while they serve.
+//! Loads Tamis policies into wasmtime, calls them within limits, and swaps them while they serve.
+//!
+//! The way from bytes to a decision:
+//!
+//! ```text
+//! bytes ──Policy::load──▶ Policy ──session(request)──▶ Session ──filter(chunks)──▶ decisions
+//!                           ▲                             └──────rewrite(query)──▶ filter
+//!              PolicyHandle swaps it atomically
+//! ```
+//!
+//! Whatever fails returns an [`Error`] and no decision at all, so that a caller cannot mistake a failure for an
+//! allowance. This is the only crate that names wasmtime.
+
+mod cache;
+mod contract;
+mod engine;
+mod error;
+mod handle;
+mod limits;
+mod policy;
+mod session;
+mod watch;
+
+pub use cache::Cache;
+pub use engine::{Runtime, RuntimeConfig};
+pub use error::Error;
+pub use handle::{Answer, Generation, PolicyHandle, SelfTest};
+pub use limits::Limits;
+pub use policy::{Digest, Import, Policy};
+pub use session::{Admission, Session};
+pub use watch::Watch;

@@ -6,7 +6,8 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-const FORM: &str = "a datetime such as `2024-10-15`, `2024-10-15T11:35:00Z`, `2024-10-15T11:35:00.250Z` or `2024-10-15T11:35:00+0100`";
+const FORM: &str = "a datetime such as `2024-10-15`, `2024-10-15T11:35:00Z`, `2024-10-15T11:35:00.250Z` \
+    or `2024-10-15T11:35:00+0100`";
 const DATE: &str = "a datetime whose day is in the calendar";
 const TIME: &str = "a datetime whose time is from 00:00:00 to 23:59:59";
 const OFFSET: &str = "a datetime whose offset is from -2359 to +2359";
@@ -37,8 +38,8 @@ pub fn parse(text: &str) -> Result<i64, ParseError> {
 
 /// Writes milliseconds since 1970-01-01T00:00:00Z as UTC with milliseconds, `2024-10-15T11:35:00.250Z`.
 ///
-/// An instant outside the years 0000 to 9999 has no such text. It is written as the Cedar expression that Cedar itself
-/// writes for it, `datetime("1970-01-01").offset(duration("253402300800000ms"))`, which [`parse`] does not read.
+/// An instant outside the years 0000 to 9999 has no such text. It is written as the Cedar expression that is its
+/// canonical form, `datetime("1970-01-01").offset(duration("253402300800000ms"))`, which [`parse`] does not read.
 pub fn format(millis: i64) -> String {
     match calendar::date_of(millis.div_euclid(DAY)) {
         Some((year, month, day)) => {

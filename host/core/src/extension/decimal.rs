@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<i64, ParseError> {
         .ok_or_else(|| ParseError::new(RANGE, text))
 }
 
-/// Writes ten-thousandths as Cedar writes them: always four digits after the point.
+/// Writes ten-thousandths in Cedar's canonical form, always with four digits after the point: `12.3400`.
 pub fn format(value: i64) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let magnitude = value.unsigned_abs();

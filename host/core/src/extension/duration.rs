@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<i64, ParseError> {
         .ok_or_else(|| ParseError::new(RANGE, text))
 }
 
-/// Writes milliseconds as Cedar writes them: as milliseconds alone (`93784005ms`).
+/// Writes milliseconds in Cedar's canonical form, without larger units: `93784005ms`.
 pub fn format(millis: i64) -> String {
     format!("{millis}ms")
 }

@@ -1,0 +1,18 @@
+//! Version 0.1.0 of the contract: generated types, and the way between them and the core types.
+
+mod decode;
+mod encode;
+
+pub(crate) use decode::{decision, manifest, rewrite};
+pub(crate) use encode::{chunk, requests};
+
+/// The version that this host speaks.
+pub(crate) const VERSION: &str = "0.1.0";
+
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod generated {
+    wasmtime::component::bindgen!({ path: "../../wit", world: "policy" });
+}
+
+pub(crate) use generated::exports::tamis::policy::gates;
+pub(crate) use generated::{Policy as PolicyBindings, PolicyPre};

@@ -1,0 +1,150 @@
+//! The engine that all policies of a process share, and the clock that interrupts them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
+
+use crate::cache::Cache;
+use crate::error::Error;
+
+/// How often a running policy looks at the clock. A deadline is kept to within this; 250 wake-ups a second cost a
+/// process nothing that can be measured.
+const TICK: Duration = Duration::from_millis(4);
+
+/// Stack for one guest call. Policies recurse over the nesting of values, which the host limits; a quarter of
+/// wasmtime's default leaves room in threads with small stacks.
+const GUEST_STACK: usize = 256 << 10;
+
+/// Instances that may be alive at once: one per gate call in flight. Slots reserve address space, not memory.
+const POOL_SLOTS: u32 = 256;
+/// Core instances and tables per slot: the policy's module with its adapters.
+const POOL_CORE_FACTOR: u32 = 4;
+/// Address space that one memory reserves. Accesses beyond it are bounds-checked, so any size is sound.
+const POOL_MEMORY: usize = 64 << 20;
+/// Memory of a freed slot that stays resident to be reused without page faults; a policy touches about this much.
+const POOL_KEEP_RESIDENT: usize = 64 << 10;
+
+/// How a [`Runtime`] is set up.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeConfig {
+    /// Whether policies can be given fuel. Compiled code then counts instructions.
+    pub fuel: bool,
+    /// Where compiled policies are kept between runs. Without it each load compiles: tens of milliseconds.
+    pub cache: Option<Cache>,
+}
+
+/// What all policies of a process share: the engine, the clock, the cache. Cloning shares it.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Engine,
+    fuel: bool,
+    cache: Option<Arc<Cache>>,
+    _ticker: Arc<Ticker>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("fuel", &self.fuel).field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Sets up an engine and its clock thread. One is enough for a process: see [`Runtime::shared`].
+    ///
+    /// # Errors
+    /// [`Error::Host`] if this machine cannot run WebAssembly or start a thread.
+    pub fn new(config: RuntimeConfig) -> Result<Self, Error> {
+        let host = |error: wasmtime::Error| Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"));
+        let mut engine_config = engine_config(config.fuel);
+        engine_config.allocation_strategy(pool());
+        let engine = Engine::new(&engine_config).or_else(|error| {
+            tracing::warn!(%error, "no room for an instance pool; instances are allocated one by one");
+            engine_config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            Engine::new(&engine_config).map_err(host)
+        })?;
+        let ticker = Ticker::start(&engine)?;
+        let cache = config.cache.map(Arc::new);
+        Ok(Self { engine, fuel: config.fuel, cache, _ticker: Arc::new(ticker) })
+    }
+
+    /// The process-wide runtime: no fuel, no cache. Set up at the first call.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`], the same at every call.
+    pub fn shared() -> Result<Self, Error> {
+        static SHARED: OnceLock<Result<Runtime, Error>> = OnceLock::new();
+        SHARED.get_or_init(|| Runtime::new(RuntimeConfig::default())).clone()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref()
+    }
+
+    pub(crate) fn has_fuel(&self) -> bool {
+        self.fuel
+    }
+}
+
+fn engine_config(fuel: bool) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.consume_fuel(fuel);
+    config.max_wasm_stack(GUEST_STACK);
+    // A policy is a pure function: what could make two runs differ, or is of no use to it, is off.
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config.wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::MULTI_MEMORY, false);
+    config.wasm_backtrace_max_frames(None);
+    config
+}
+
+fn pool() -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(POOL_SLOTS);
+    pool.total_core_instances(POOL_SLOTS * POOL_CORE_FACTOR);
+    pool.total_memories(POOL_SLOTS);
+    pool.total_tables(POOL_SLOTS * POOL_CORE_FACTOR);
+    pool.max_memory_size(POOL_MEMORY);
+    pool.linear_memory_keep_resident(POOL_KEEP_RESIDENT);
+    pool.table_keep_resident(POOL_KEEP_RESIDENT);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// A thread that advances the engine's epoch once per [`TICK`]. When it wakes late it ticks once, not once per tick
+/// missed: policies measure time by the clock and use ticks only as occasions to look at it.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> Result<Self, Error> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let engine = engine.weak();
+        std::thread::Builder::new()
+            .name("tamis-clock".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    engine.increment_epoch();
+                }
+            })
+            .map_err(|error| Error::Host(format!("cannot start the clock thread: {error}")))?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

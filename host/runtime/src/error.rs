@@ -1,0 +1,42 @@
+//! Failures, by who can fix them. Every one of them denies.
+
+/// Why a policy could not be loaded or could not answer. No variant carries a decision: failing is denying.
+///
+/// The text is for the operator. It can quote the policy and the request, so it must not reach a caller who could
+/// show it to a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are no policy component. Whoever built them can fix it.
+    #[error("not a policy component: {0}")]
+    Artifact(String),
+    /// The component breaks the contract: another version, or an answer that the contract does not allow.
+    #[error("the policy breaks the contract: {0}")]
+    Contract(String),
+    /// A limit was reached: time, fuel, memory, or size of an answer.
+    #[error("the policy reached a limit: {0}")]
+    Limit(String),
+    /// The policy's own code gave up.
+    #[error("the policy failed: {0}")]
+    Trap(String),
+    /// A self-test of the host's refused the policy.
+    #[error("the policy did not pass the self-test: {0}")]
+    SelfTest(String),
+    /// This machine or its configuration is in the way.
+    #[error("host: {0}")]
+    Host(String),
+}
+
+impl Error {
+    /// One word for the variant, for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Artifact(_) => "artifact",
+            Self::Contract(_) => "contract",
+            Self::Limit(_) => "limit",
+            Self::Trap(_) => "trap",
+            Self::SelfTest(_) => "self-test",
+            Self::Host(_) => "host",
+        }
+    }
+}

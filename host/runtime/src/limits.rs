@@ -1,0 +1,133 @@
+//! What a policy may use up, and the bookkeeping of one store.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
+
+use crate::error::Error;
+
+/// A policy component consists of the policy's module and a few small adapters. Those of the Rust SDK have four.
+const MAX_CORE_INSTANCES: usize = 16;
+/// One indirect-call table per core instance is usual.
+const MAX_TABLES: usize = 16;
+/// Rust puts every function whose address is taken into its table; large policies have some thousands.
+const MAX_TABLE_ELEMENTS: usize = 20_000;
+
+/// What a policy may use up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock time for one gate call: all chunks of a batch, or one rewrite, instantiation included. The check
+    /// happens every few milliseconds, so a call may run over by that much. Default 500 ms: a batch of a thousand
+    /// chunks takes a few milliseconds.
+    pub deadline: Duration,
+    /// Instructions for one gate call, counted by wasmtime's fuel; needs a runtime with fuel. Default none: counting
+    /// slows a policy by a quarter or so, and the deadline already bounds it.
+    pub fuel: Option<u64>,
+    /// Linear memory of one instance in bytes. Default 16 MiB: policies need one or two pages of 64 KiB beyond the
+    /// request.
+    pub memory: usize,
+    /// Bytes that one answer may occupy in the host. Default 4 MiB: a filter of 100 000 group names.
+    pub output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(500), fuel: None, memory: 16 << 20, output: 4 << 20 }
+    }
+}
+
+/// The state of one store: what it may use, and which limit it met.
+pub(crate) struct StoreState {
+    limits: Limits,
+    deadline: Instant,
+    met: Option<String>,
+}
+
+impl StoreState {
+    /// A store in which every gate call is bounded by `limits`.
+    pub(crate) fn store(engine: &Engine, limits: &Limits) -> Result<Store<StoreState>, Error> {
+        let state = StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, met: None };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.output);
+        store.epoch_deadline_callback(|context| {
+            let late = Instant::now() >= context.data().deadline;
+            Ok(if late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        });
+        begin(&mut store)?;
+        Ok(store)
+    }
+}
+
+/// Starts the clock of a gate call.
+pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
+    let limits = store.data().limits.clone();
+    store.data_mut().deadline = Instant::now() + limits.deadline;
+    store.set_epoch_deadline(1);
+    if let Some(fuel) = limits.fuel {
+        store.set_fuel(fuel).map_err(|_| Error::Host("a fuel limit needs a runtime with fuel".to_owned()))?;
+    }
+    Ok(())
+}
+
+/// Whether the gate call has used up its time, checked between guest calls.
+pub(crate) fn check_deadline(store: &Store<StoreState>) -> Result<(), Error> {
+    let state = store.data();
+    if Instant::now() >= state.deadline { Err(late(&state.limits)) } else { Ok(()) }
+}
+
+/// Says whose fault a failed guest call is.
+pub(crate) fn blame(store: &Store<StoreState>, error: &wasmtime::Error) -> Error {
+    let state = store.data();
+    if let Some(limit) = &state.met {
+        return Error::Limit(limit.clone());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => late(&state.limits),
+        Some(Trap::OutOfFuel) => {
+            let fuel = state.limits.fuel.unwrap_or_default();
+            Error::Limit(format!("it used up its fuel of {fuel} instructions"))
+        }
+        Some(Trap::StackOverflow) => Error::Limit("it recursed too deep".to_owned()),
+        Some(trap) => Error::Trap(trap.to_string()),
+        // wasmtime has no type for this error; a test pins the text.
+        None if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") => {
+            Error::Limit(format!("its answer is larger than {} bytes", state.limits.output))
+        }
+        None => Error::Contract(format!("{error:#}")),
+    }
+}
+
+fn late(limits: &Limits) -> Error {
+    Error::Limit(format!("it took longer than {} ms", limits.deadline.as_millis()))
+}
+
+impl ResourceLimiter for StoreState {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= self.limits.memory;
+        if !granted {
+            self.met = Some(format!("it wanted more than {} bytes of memory", self.limits.memory));
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= MAX_TABLE_ELEMENTS;
+        if !granted {
+            self.met = Some(format!("it wanted a table of more than {MAX_TABLE_ELEMENTS} elements"));
+        }
+        Ok(granted)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_CORE_INSTANCES
+    }
+}

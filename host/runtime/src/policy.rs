@@ -1,0 +1,224 @@
+//! One loaded policy: validated bytes, compiled once, ready to be instantiated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use crate::contract::{self, PolicyPre};
+use crate::engine::Runtime;
+use crate::error::Error;
+use crate::limits::{Limits, StoreState};
+use crate::session::{Admission, Session};
+
+/// Components larger than this are refused before anything reads them. Ten thousand compiled rules stay well below.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Both kinds of WebAssembly binary start with these four bytes.
+const MAGIC: &[u8] = b"\0asm";
+/// What follows in a core module: version 1, layer 0.
+const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
+
+/// SHA-256 of a policy's bytes: its identity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Something that a component wants from its host. A policy wants nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import(pub String);
+
+/// A policy that loaded, passed validation and described itself. Cloning shares it; all threads may use it at once.
+#[derive(Clone)]
+pub struct Policy {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Runtime,
+    pre: PolicyPre<StoreState>,
+    manifest: Manifest,
+    digest: Digest,
+    size: usize,
+    limits: Limits,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("name", &self.shared.manifest.name).field("digest", &self.digest()).finish()
+    }
+}
+
+impl Policy {
+    /// Loads a component: checks that it is one, that it imports nothing and exports the contract, compiles it (or
+    /// takes it from the cache), and lets it describe itself. Costs tens of milliseconds, or less than one from the cache.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] for bytes that are no policy component, [`Error::Contract`] for a manifest that is not valid,
+    /// [`Error::Limit`] or [`Error::Trap`] if describing itself fails, [`Error::Host`] if `limits` do not fit the runtime.
+    pub fn load(runtime: &Runtime, bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+        if limits.fuel.is_some() && !runtime.has_fuel() {
+            return Err(Error::Host("a fuel limit needs a runtime with fuel".to_owned()));
+        }
+        let digest = Digest::of(bytes);
+        let component = compile(runtime, bytes, &digest)?;
+        let imports = imports(runtime, &component);
+        if !imports.is_empty() {
+            let names: Vec<String> = imports.iter().map(|Import(name)| format!("`{name}`")).collect();
+            return Err(Error::Artifact(format!("it imports {}; a policy imports nothing", names.join(", "))));
+        }
+        let pre = Linker::<StoreState>::new(runtime.engine())
+            .instantiate_pre(&component)
+            .and_then(PolicyPre::new)
+            .map_err(|error| Error::Artifact(format!("it does not export `tamis:policy/gates`: {error:#}")))?;
+        let manifest = describe(runtime, &pre, limits)?;
+        let limits = limits.clone();
+        Ok(Self { shared: Arc::new(Shared { runtime: runtime.clone(), pre, manifest, digest, size: bytes.len(), limits }) })
+    }
+
+    /// What the component in `bytes` would import, without running it.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] if the bytes are no component.
+    pub fn imports(runtime: &Runtime, bytes: &[u8]) -> Result<Vec<Import>, Error> {
+        let component = compile(runtime, bytes, &Digest::of(bytes))?;
+        Ok(imports(runtime, &component))
+    }
+
+    /// What the policy says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// The identity of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.shared.digest
+    }
+
+    /// The size of its bytes.
+    pub fn size(&self) -> usize {
+        self.shared.size
+    }
+
+    /// What each of its gate calls may use up.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Prepares a request for any number of gate calls, in an instance of its own that no other request ever sees.
+    ///
+    /// # Errors
+    /// If the instance cannot be made within the limits.
+    pub fn session(&self, request: &Request) -> Result<Session, Error> {
+        Session::new(self, request)
+    }
+
+    /// Decides on `chunks`, in order.
+    ///
+    /// # Errors
+    /// If any chunk could not be decided on: then none was.
+    pub fn filter(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
+        self.session(request)?.filter(chunks)
+    }
+
+    /// Narrows a search for everyone in the request.
+    ///
+    /// # Errors
+    /// If the policy failed: then nothing may be searched.
+    pub fn rewrite(&self, request: &Request, query: &Query) -> Result<Rewrite, Error> {
+        self.session(request)?.rewrite(query)
+    }
+
+    /// Decides which of `chunks` may be stored: those that carry the policy's footprint and that it allows under the
+    /// action `index`.
+    ///
+    /// # Errors
+    /// If any chunk could not be decided on: then none was.
+    pub fn admit(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Admission>, Error> {
+        self.session(&request.clone().with_action(tamis_core::request::INDEX))?.admit(chunks)
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    pub(crate) fn pre(&self) -> &PolicyPre<StoreState> {
+        &self.shared.pre
+    }
+}
+
+/// Compiles `bytes`, or takes the result of an earlier compilation.
+fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component, Error> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Error::Artifact(format!("it is {} bytes long; at most {MAX_BYTES} are allowed", bytes.len())));
+    }
+    match bytes.strip_prefix(MAGIC) {
+        None => return Err(Error::Artifact("the bytes are not WebAssembly".to_owned())),
+        Some(rest) if rest.starts_with(CORE_MODULE) => {
+            let hint = "it is a core module; `tamis build` makes components";
+            return Err(Error::Artifact(hint.to_owned()));
+        }
+        Some(_) => {}
+    }
+    if let Some(component) = runtime.cache().and_then(|cache| cache.get(runtime.engine(), digest)) {
+        return Ok(component);
+    }
+    let component = Component::from_binary(runtime.engine(), bytes)
+        .map_err(|error| Error::Artifact(format!("it is not valid: {error:#}")))?;
+    if let Some(cache) = runtime.cache() {
+        cache.put(runtime.engine(), digest, &component);
+    }
+    Ok(component)
+}
+
+fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
+    let component_type = component.component_type();
+    let mut imports = Vec::new();
+    for (name, item) in component_type.imports(runtime.engine()) {
+        match item.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let exports = instance.exports(runtime.engine()).map(|(member, _)| format!("{name}.{member}"));
+                let before = imports.len();
+                imports.extend(exports.map(Import));
+                if imports.len() == before {
+                    imports.push(Import(name.to_owned()));
+                }
+            }
+            _ => imports.push(Import(name.to_owned())),
+        }
+    }
+    imports
+}
+
+fn describe(runtime: &Runtime, pre: &PolicyPre<StoreState>, limits: &Limits) -> Result<Manifest, Error> {
+    let mut store = StoreState::store(runtime.engine(), limits)?;
+    let bindings = pre.instantiate(&mut store).map_err(|error| crate::limits::blame(&store, &error))?;
+    let manifest = bindings.tamis_policy_gates().call_describe(&mut store);
+    contract::manifest(manifest.map_err(|error| crate::limits::blame(&store, &error))?)
+}
