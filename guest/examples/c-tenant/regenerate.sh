@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes generated/policy.c and policy.h anew from wit/, for when the contract has changed. runtime.c then has
-# the version in the names of three exports.
+# Writes generated/policy.c and policy.h anew from wit/, for when the contract has changed. The contract's version
+# also stands below, in three export names in runtime.c, and in the manifest in tenant.c.
 #
 # WIT_BINDGEN names the generator; without it, `wit-bindgen` from the PATH.
 set -eu

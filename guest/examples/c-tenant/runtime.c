@@ -1,5 +1,6 @@
 /*
- * What a C policy needs of a C library: memory, and a few functions over bytes. Nothing here knows what the policy does.
+ * What a C policy needs of a C library: memory, and a few functions over bytes. Nothing here knows what
+ * the policy does.
  *
  * A policy imports nothing, so it cannot be linked with a libc that expects a system beneath it.
  */

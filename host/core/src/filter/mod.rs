@@ -99,6 +99,72 @@ impl Filter {
             _ => Filter::And(parts),
         }
     }
+
+    /// What at least one of `filters` matches, with constants folded and nested disjunctions opened.
+    pub fn or(filters: impl IntoIterator<Item = Filter>) -> Filter {
+        let mut parts = Vec::new();
+        for filter in filters {
+            match filter {
+                Filter::Never => {}
+                Filter::Always => return Filter::Always,
+                Filter::Or(inner) => parts.extend(inner),
+                filter if parts.contains(&filter) => {}
+                filter => parts.push(filter),
+            }
+        }
+        match parts.len() {
+            0 => Filter::Never,
+            1 => parts.remove(0),
+            _ => Filter::Or(parts),
+        }
+    }
+
+    /// What `filter` does not match, with constants and double negations folded.
+    pub fn negate(filter: Filter) -> Filter {
+        match filter {
+            Filter::Always => Filter::Never,
+            Filter::Never => Filter::Always,
+            Filter::Not(inner) => *inner,
+            filter => Filter::Not(Box::new(filter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constructors_fold_constants_and_open_nests() {
+        use Filter::{Always, And, Never, Not, Or};
+        let test = |name: &str| {
+            let attribute = Attribute { path: vec![name.to_owned()], declared: None };
+            Filter::Test(Operand::Attribute(attribute), Test::Exists)
+        };
+        let (a, b, c) = (test("a"), test("b"), test("c"));
+        for (built, expected) in [
+            (Filter::and([]), Always),
+            (Filter::or([]), Never),
+            (Filter::and([Always, a.clone(), Always]), a.clone()),
+            (Filter::or([Never, a.clone(), Never]), a.clone()),
+            (Filter::and([a.clone(), Never]), Never),
+            (Filter::or([a.clone(), Always]), Always),
+            (Filter::and([a.clone(), a.clone(), b.clone()]), And(vec![a.clone(), b.clone()])),
+            (Filter::or([a.clone(), a.clone(), b.clone()]), Or(vec![a.clone(), b.clone()])),
+            (
+                Filter::and([And(vec![a.clone(), b.clone()]), c.clone()]),
+                And(vec![a.clone(), b.clone(), c.clone()]),
+            ),
+            (Filter::or([Or(vec![a.clone(), b.clone()]), c.clone()]), Or(vec![a.clone(), b.clone(), c.clone()])),
+            (Filter::and([Or(vec![a.clone(), b.clone()])]), Or(vec![a.clone(), b.clone()])),
+            (Filter::negate(Always), Never),
+            (Filter::negate(Never), Always),
+            (Filter::negate(Not(Box::new(a.clone()))), a.clone()),
+            (Filter::negate(a.clone()), Not(Box::new(a))),
+        ] {
+            assert_eq!(built, expected);
+        }
+    }
 }
 
 impl Comparison {

@@ -1,0 +1,39 @@
+//! Why an index or search could not be done. Nothing was handed out.
+
+use tamis_core::InputError;
+
+/// Why an index or search could not be done. Nothing was handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The policy failed, which denies.
+    #[error(transparent)]
+    Policy(#[from] tamis_runtime::Error),
+    /// What is searched for makes no sense, such as a vector of another size.
+    #[error("{0}")]
+    Question(String),
+    /// The database is not what it should be.
+    #[error("{path}: {message}")]
+    Store {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The database engine reported an error.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// The engine's error.
+        source: rusqlite::Error,
+    },
+    /// A stored chunk cannot be read.
+    #[error("the stored chunk `{id}` cannot be read: {source}")]
+    Chunk {
+        /// Which one.
+        id: String,
+        /// Why not.
+        source: InputError,
+    },
+}

@@ -1,0 +1,153 @@
+//! The search loop: rewrite, pull candidates, gate, until there are k or no more.
+
+use tamis_core::{Chunk, Decision, Filter, Query, Request};
+use tamis_runtime::{Digest, PolicyHandle, Session};
+
+use crate::error::Error;
+use crate::source::{By, Candidates, VectorSource};
+
+/// More hits than this are refused: nobody reads them, and a model cannot.
+const MAX_K: u32 = 10_000;
+/// Candidates that one search looks at by default. At some 2 µs for each decision this bounds a search that finds nothing
+/// to a fraction of a second.
+const DEFAULT_BUDGET: usize = 100_000;
+/// The first page is at least this large where the filter may be wide; later pages double.
+const WIDE_PAGE: usize = 32;
+/// Pages stop growing here, so that one page fits in memory and in the deadline of a gate call.
+const MAX_PAGE: usize = 1024;
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub request: &'a Request,
+    /// What the hits are ranked by.
+    pub by: By<'a>,
+    /// How many hits are wanted: 1 to 10 000.
+    pub k: u32,
+    /// The host's name of the collection.
+    pub collection: &'a str,
+    /// The user's own filter. It can only narrow what the policy allows.
+    pub filter: Option<&'a Filter>,
+    /// How many candidates may be looked at.
+    pub budget: usize,
+}
+
+impl<'a> Question<'a> {
+    /// A question for `k` hits without a filter of the user's own.
+    pub fn new(request: &'a Request, by: By<'a>, k: u32) -> Self {
+        Self { request, by, k, collection: "", filter: None, budget: DEFAULT_BUDGET }
+    }
+}
+
+/// A chunk that the principal may read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The chunk, without what the policy redacts.
+    pub chunk: Chunk,
+    /// How far it is from what was asked; smaller is better.
+    pub distance: f64,
+    /// Why it is allowed.
+    pub decision: Decision,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The hits, best first: `k` of them unless there are fewer, or the budget ran out.
+    pub hits: Vec<Hit>,
+    /// Whether these are all there are: `k` were found, or no candidate is left.
+    pub complete: bool,
+    /// How many candidates the filter gate decided on.
+    pub examined: usize,
+    /// How many of them it denied.
+    pub denied: usize,
+    /// Whether the filter that the database applied matched only what the policy allows.
+    pub exact: bool,
+    /// The policy's filter.
+    pub filter: Filter,
+    /// What the database could not express of it, in words.
+    pub widened: Vec<String>,
+    /// The generation that answered all of this.
+    pub generation: u64,
+    /// The identity of its policy.
+    pub digest: Digest,
+}
+
+/// Finds the best `k` chunks that the request's subject and actors may read.
+///
+/// One generation of the policy answers the whole search, and the source is read in one consistent view.
+///
+/// # Errors
+/// [`Error::Question`] for a `k` of 0 or beyond 10 000, [`Error::Policy`] if the policy fails, and whatever the source
+/// reports. Nothing is handed out then.
+pub fn search(source: &impl VectorSource, handle: &PolicyHandle, question: &Question<'_>) -> Result<Found, Error> {
+    if question.k == 0 || question.k > MAX_K {
+        return Err(Error::Question(format!("k is {}; it must be from 1 to {MAX_K}", question.k)));
+    }
+    let generation = handle.current();
+    let mut session = generation.policy().session(question.request)?;
+    let rewrite = session.rewrite(&Query { collection: question.collection.to_owned(), k: question.k })?;
+    let mut found = Found {
+        hits: Vec::new(),
+        complete: true,
+        examined: 0,
+        denied: 0,
+        exact: rewrite.exact,
+        filter: rewrite.filter.clone(),
+        widened: Vec::new(),
+        generation: generation.number(),
+        digest: generation.policy().digest(),
+    };
+    let filter = Filter::and(std::iter::once(rewrite.filter).chain(question.filter.cloned()));
+    // Nothing can match: the database is not even asked.
+    if filter == Filter::Never {
+        return Ok(found);
+    }
+    let opened = source.open(question.by, &filter)?;
+    found.exact = found.exact && opened.widened.is_empty();
+    found.widened = opened.widened;
+    let mut candidates = opened.candidates;
+    fill(&mut found, candidates.as_mut(), &mut session, question)?;
+    Ok(found)
+}
+
+/// Pulls pages and gates them until there are `k` hits, no more candidates, or no more budget.
+fn fill(
+    found: &mut Found,
+    candidates: &mut dyn Candidates,
+    session: &mut Session,
+    question: &Question<'_>,
+) -> Result<(), Error> {
+    let k = question.k as usize;
+    let mut page_size = if found.exact { k } else { k.saturating_mul(2).max(WIDE_PAGE) };
+    while found.hits.len() < k {
+        let left = question.budget.saturating_sub(found.examined);
+        let wanted = page_size.min(MAX_PAGE).min(left);
+        if wanted == 0 {
+            found.complete = false;
+            return Ok(());
+        }
+        let page = candidates.next_page(wanted)?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let (chunks, distances): (Vec<Chunk>, Vec<f64>) =
+            page.into_iter().map(|candidate| (candidate.chunk, candidate.distance)).unzip();
+        let decisions = session.filter(&chunks)?;
+        for ((mut chunk, distance), decision) in chunks.into_iter().zip(distances).zip(decisions) {
+            if found.hits.len() == k {
+                break;
+            }
+            found.examined += 1;
+            if !decision.allow {
+                found.denied += 1;
+            } else if question.filter.is_none_or(|filter| filter.matches(&chunk)) {
+                chunk.redact(&decision.redaction);
+                found.hits.push(Hit { chunk, distance, decision });
+            }
+        }
+        page_size = page_size.saturating_mul(2);
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What a vector database must offer to be searched through the gates.
+
+use tamis_core::{Chunk, Filter};
+
+use crate::error::Error;
+
+/// What the candidates are ranked by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum By<'a> {
+    /// Nearness to a vector, by cosine distance.
+    Vector(&'a [f32]),
+    /// Words in common with a text, by BM25.
+    Text(&'a str),
+}
+
+/// A chunk that a source found, before any gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The chunk with all its metadata.
+    pub chunk: Chunk,
+    /// How far it is from what was asked; smaller is better. Cosine distance from 0 to 2, or negated BM25.
+    pub distance: f64,
+}
+
+/// A database that can rank chunks under a filter.
+pub trait VectorSource {
+    /// Begins a search in one consistent view of the data: every chunk that `filter` matches, best first.
+    ///
+    /// What the source cannot express of the filter it leaves out on the wide side, and says so.
+    ///
+    /// # Errors
+    /// If the search cannot be begun.
+    fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error>;
+}
+
+/// A search that has begun.
+pub struct Opened<'a> {
+    /// Where the candidates come from.
+    pub candidates: Box<dyn Candidates + 'a>,
+    /// What the source could not express of the filter, in words.
+    pub widened: Vec<String>,
+}
+
+impl std::fmt::Debug for Opened<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("widened", &self.widened).finish_non_exhaustive()
+    }
+}
+
+/// Ranked chunks, pulled page by page.
+pub trait Candidates {
+    /// The next candidates, best first, none twice: `wanted` of them, or fewer only if there are no more. An empty page
+    /// is the end.
+    ///
+    /// # Errors
+    /// If the database fails.
+    fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error>;
+}

@@ -1,0 +1,171 @@
+//! The embedded store: chunks, vectors and words in one SQLite file.
+//!
+//! | table | holds |
+//! |---|---|
+//! | `chunks` | id, metadata as JSON, ancestors, text |
+//! | `vectors` | sqlite-vec: an embedding per chunk, cosine distance |
+//! | `words` | FTS5 over the texts, with the Porter stemmer |
+//!
+//! The policy's filter runs over `chunks` and reaches the other two as `rowid IN (SELECT …)`, which sqlite-vec and FTS5 apply
+//! before they rank. So k is never starved by a selective filter.
+
+mod candidates;
+mod schema;
+mod vec;
+mod write;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use serde_json::Value as Json;
+use tamis_core::{Chunk, EntityUid, Filter, InputError};
+use tamis_dialect::{Dialect, Parameter, Sql, Sqlite, Translation};
+
+use crate::error::Error;
+use crate::source::{By, Opened, VectorSource};
+pub use write::Transaction;
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The columns that [`read_chunk`] reads.
+const CHUNK_COLUMNS: &str = "chunk_type, chunk_id, attributes, tags, ancestors, text";
+
+/// A database of chunks in one file. One thread at a time uses it; others open it again.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: String,
+}
+
+impl Store {
+    /// Opens a database, and makes it if there is none.
+    ///
+    /// # Errors
+    /// If the file is not a database of this kind and version, or cannot be opened.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Opens a database that exists, to search it.
+    ///
+    /// # Errors
+    /// As [`Store::create`], and if there is none.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !path.exists() {
+            let message = "there is no such database; `tamis index` makes one".to_owned();
+            return Err(Error::Store { path: path.display().to_string(), message });
+        }
+        Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let failed = |source| Error::Sqlite { path: name.clone(), source };
+        vec::register().map_err(|message| Error::Store { path: name.clone(), message })?;
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        schema::prepare(&connection).map_err(|problem| problem.at(&name))?;
+        Ok(Self { connection, path: name })
+    }
+
+    /// How many chunks are stored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn len(&self) -> Result<usize, Error> {
+        let count: i64 = self.sqlite(self.connection.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// Whether nothing is stored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        self.len().map(|length| length == 0)
+    }
+
+    /// The chunk with this id.
+    ///
+    /// # Errors
+    /// If the database fails, or the stored chunk cannot be read.
+    pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
+        let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
+        let row = self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row))).optional();
+        self.sqlite(row)?.transpose()
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// If another process holds the database for longer than five seconds.
+    pub fn begin(&mut self) -> Result<Transaction<'_>, Error> {
+        Transaction::begin(&mut self.connection, &self.path)
+    }
+
+    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
+        result.map_err(|source| Error::Sqlite { path: self.path.clone(), source })
+    }
+}
+
+impl VectorSource for Store {
+    fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
+        let Translation { native, widened } = Sqlite::default().translate(filter);
+        let snapshot = self.sqlite(self.connection.unchecked_transaction())?;
+        let condition = Condition::new(filter, native);
+        let candidates = candidates::open(snapshot, &self.path, by, condition)?;
+        Ok(Opened { candidates, widened })
+    }
+}
+
+/// A filter as SQL, with its values ready to bind.
+struct Condition {
+    /// ` AND rowid IN (SELECT …)`, or empty if everything matches.
+    clause: String,
+    parameters: Vec<SqlValue>,
+}
+
+impl Condition {
+    fn new(filter: &Filter, sql: Sql) -> Self {
+        if *filter == Filter::Always {
+            return Self { clause: String::new(), parameters: Vec::new() };
+        }
+        let clause = format!(" AND rowid IN (SELECT rowid FROM chunks WHERE {})", sql.text);
+        let parameters = sql.parameters.into_iter().map(|parameter| match parameter {
+            Parameter::Text(text) => SqlValue::Text(text),
+            Parameter::Integer(number) => SqlValue::Integer(number),
+        });
+        Self { clause, parameters: parameters.collect() }
+    }
+}
+
+/// Reads a chunk from a row of [`CHUNK_COLUMNS`].
+fn read_chunk(row: &Row<'_>) -> Result<Chunk, Error> {
+    let unreadable = |id: &str, source| Error::Chunk { id: id.to_owned(), source };
+    let column = |index: usize| -> Result<String, Error> {
+        row.get(index).map_err(|error| unreadable("?", InputError::new("", error)))
+    };
+    let id = column(1)?;
+    let object = |index: usize, name: &str| match tamis_core::input::parse_json(&column(index)?) {
+        Ok(Json::Object(object)) => Ok(object),
+        Ok(_) => Err(unreadable(&id, InputError::new(name, "is not an object"))),
+        Err(error) => Err(unreadable(&id, error.within(name))),
+    };
+    let ancestors: Vec<String> =
+        tamis_core::input::parse(&column(4)?).map_err(|error| unreadable(&id, error.within("ancestors")))?;
+    let ancestors = ancestors.iter().map(|key| {
+        let (entity_type, id): (String, String) = tamis_core::input::parse(key)?;
+        Ok(EntityUid { entity_type, id })
+    });
+    Ok(Chunk {
+        uid: EntityUid::new(column(0)?, id.clone()),
+        attributes: object(2, "attributes")?,
+        tags: object(3, "tags")?,
+        ancestors: ancestors.collect::<Result<_, _>>().map_err(|error: InputError| unreadable(&id, error))?,
+        text: row.get(5).map_err(|error| unreadable(&id, InputError::new("text", error)))?,
+        vector: None,
+    })
+}
