@@ -3,6 +3,7 @@
 // A test that cannot get its material has nothing to report but a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod generate;
 pub mod hostile;
 
 use std::collections::HashMap;

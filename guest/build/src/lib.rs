@@ -67,16 +67,24 @@ fn is_described(module: &[u8]) -> bool {
 /// Builds the crate in `directory` for WebAssembly and makes a component of it. Cargo's own output goes to standard
 /// error.
 ///
-/// The environment variables `CARGO` and whatever cargo itself heeds are respected. Paths of this machine do not
+/// `TAMIS_CARGO` and `TAMIS_RUSTC` name another cargo and compiler than those on the path. Paths of this machine do not
 /// reach the component.
 ///
 /// # Errors
 /// If cargo cannot be run or fails, if the crate is not a `cdylib`, or as [`componentize`].
 pub fn build_crate(directory: &Path) -> Result<Vec<u8>, BuildError> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let program = std::env::var("TAMIS_CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let run_error = |source| BuildError::Run { program: program.clone(), source };
     let directory = directory.canonicalize().map_err(run_error)?;
-    let output = Command::new(&program)
+    let mut command = Command::new(&program);
+    if let Ok(compiler) = std::env::var("TAMIS_RUSTC") {
+        command.env("RUSTC", compiler);
+    }
+    // Set by a cargo that runs us; they would pin the toolchain of the host for the policy.
+    let inherited = ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS"];
+    let output = inherited
+        .iter()
+        .fold(&mut command, |command, name| command.env_remove(name))
         .args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"])
         .current_dir(&directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&directory))

@@ -17,4 +17,4 @@ pub use error::Error;
 pub use index::{IndexReport, Rejected, index};
 pub use search::{Found, Hit, Question, search};
 pub use source::{By, Candidate, Candidates, Opened, VectorSource};
-pub use store::Store;
+pub use store::{Store, Transaction};

@@ -100,7 +100,7 @@ impl Memory {
             Abi::Text(bytes) => self.elsewhere(bytes, 1, bytes.len()),
             Abi::List(elements) => {
                 let bytes = elements.iter().flat_map(|element| self.layout(element)).collect::<Vec<_>>();
-                self.elsewhere(&bytes, elements.first().map_or(1, Abi::align), elements.len())
+                self.elsewhere(&bytes, elements.first().map_or(8, Abi::align), elements.len())
             }
             Abi::Record(fields) => {
                 let mut bytes = Vec::new();

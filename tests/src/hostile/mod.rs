@@ -125,6 +125,7 @@ pub fn with_instances(component: &[u8], module: &str, count: u8) -> Vec<u8> {
     bytes
 }
 
+const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
 const CORE_INSTANCE: u8 = 2;
 
@@ -149,4 +150,14 @@ fn append_section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {
     }
     component.push(u8::try_from(size).unwrap());
     component.extend(contents);
+}
+
+/// `component` with an unused section that makes it `size` bytes long.
+pub fn padded(component: &[u8], size: usize) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    // An id, four digits of the size, and the empty name of the section.
+    let contents = vec![0; size - component.len() - 5];
+    append_section(&mut bytes, CUSTOM, &contents);
+    assert_eq!(bytes.len(), size);
+    bytes
 }

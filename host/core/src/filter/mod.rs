@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod json;
+mod text;
 
 use crate::decision::Path;
 use crate::types::Type;

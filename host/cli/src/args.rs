@@ -1,0 +1,244 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One access policy, compiled to WebAssembly, decides what may leave a vector database.
+///
+/// A policy component answers three questions: may this chunk be stored (index), which chunks can this request
+/// possibly read (rewrite), may this chunk be handed out (filter). Data goes to standard output, everything else to
+/// standard error; TAMIS_LOG=info shows more.
+///
+/// Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied (`eval` of one line), 5 invalid policy.
+#[derive(Debug, Parser)]
+#[command(name = "tamis", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See it work: real documents, several people, one question, and a policy swapped while queries run
+    Demo(DemoArgs),
+    /// Show what a policy component is: contract version, digest, footprint, rules
+    Inspect(InspectArgs),
+    /// Decide which chunks a request may read
+    Filter(FilterArgs),
+    /// Decide whole questions, one per line, each with its own resource
+    Eval(EvalArgs),
+    /// Show the filter that narrows a search for a request
+    Rewrite(RewriteArgs),
+    /// List the chunks that a filter matches, by the reference evaluator
+    Match(MatchArgs),
+    /// Store chunks in a database, through the admit gate
+    Index(IndexArgs),
+    /// Search a database, through all gates
+    Search(SearchArgs),
+    /// Measure what a policy costs per chunk
+    Bench(BenchArgs),
+    /// Build a policy component from a Rust crate or a core module
+    Build(BuildArgs),
+}
+
+/// Which policy decides, and what it may use up.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyArgs {
+    /// The policy: a WebAssembly component
+    #[arg(long, value_name = "P.wasm")]
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+/// How policies are run.
+#[derive(Args, Debug)]
+pub(crate) struct HostArgs {
+    /// Stop the policy when one batch or rewrite takes longer than this many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) deadline: u64,
+    /// Compile the policy even if this user's cache has it
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The component
+    #[arg(value_name = "P.wasm")]
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FilterArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who asks: {"subject":{"type","id","properties","parents"},"actor":[…],"action":{"name"},"context","entities"}
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+    /// Chunks, one JSON object a line: {"id","attributes","parents","text","vector"}; standard input if not given
+    #[arg(long, value_name = "C.jsonl")]
+    pub(crate) chunks: Option<PathBuf>,
+    /// One line for every chunk with the decision, the rules that decided and the rules that failed
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// How to print the counts on standard error
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Entities for every request, as Cedar writes them: a JSON array of {"uid","attrs","parents","tags"}
+    #[arg(long, value_name = "E.json")]
+    pub(crate) entities: Option<PathBuf>,
+    /// Questions, one JSON object a line: AuthZEN (subject, action, resource, context) or Cedar (principal, action,
+    /// resource, context); standard input if not given
+    #[arg(long, value_name = "Q.jsonl")]
+    pub(crate) requests: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RewriteArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who asks
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+    /// The language of the filter
+    #[arg(long, value_enum)]
+    pub(crate) emit: Emit,
+    /// How many chunks are wanted; a policy can see it
+    #[arg(short, long, default_value_t = 10)]
+    pub(crate) k: u32,
+    /// The name of the collection; a policy can see it
+    #[arg(long, default_value = "")]
+    pub(crate) collection: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// The filter itself, in its public JSON form
+    Ast,
+    /// A SQLite condition with parameters, over a column of JSON metadata
+    Sqlite,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MatchArgs {
+    /// A filter, or the whole output of `tamis rewrite --emit ast`
+    #[arg(long, value_name = "F.json")]
+    pub(crate) filter: PathBuf,
+    /// Chunks, one JSON object a line; standard input if not given
+    #[arg(long, value_name = "C.jsonl")]
+    pub(crate) chunks: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IndexArgs {
+    /// The database; made if there is none
+    #[arg(long, value_name = "D.sqlite")]
+    pub(crate) db: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who stores; the action is `index`, whatever the file says
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+    /// Chunks, one JSON object a line; standard input if not given
+    #[arg(long, value_name = "C.jsonl")]
+    pub(crate) chunks: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SearchArgs {
+    /// The database
+    #[arg(long, value_name = "D.sqlite")]
+    pub(crate) db: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who asks
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    /// How many chunks are wanted
+    #[arg(short, long, default_value_t = 10)]
+    pub(crate) k: u32,
+    /// The user's own filter, which can only narrow what the policy allows
+    #[arg(long, value_name = "F.json")]
+    pub(crate) filter: Option<PathBuf>,
+    /// How many candidates may be looked at
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) budget: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ByArgs {
+    /// Rank by nearness to a vector: a file with a JSON array of numbers
+    #[arg(long, value_name = "V.json")]
+    pub(crate) vector: Option<PathBuf>,
+    /// Rank by words in common with a text
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who asks
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+    /// Chunks, one JSON object a line; standard input if not given
+    #[arg(long, value_name = "C.jsonl")]
+    pub(crate) chunks: Option<PathBuf>,
+    /// Chunks per call; 1, 10, 100 and 1000 if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: Option<u32>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// The folder of a Rust crate that uses tamis-sdk, or a core module (.wasm) that implements the contract
+    #[arg(value_name = "CRATE | MODULE.wasm")]
+    pub(crate) source: PathBuf,
+    /// Where the component goes
+    #[arg(short, long, value_name = "P.wasm")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// The folder with the policies `clearance.wasm` and `company.wasm`
+    #[arg(long, value_name = "DIR", default_value = "target/policies")]
+    pub(crate) policies: PathBuf,
+    /// Keep the database, the policy and the requests in this folder, to try the other commands on
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Which question to ask: 1 to 24, or your own words
+    #[arg(long, value_name = "N | TEXT", default_value = "1")]
+    pub(crate) question: String,
+}

@@ -1,0 +1,28 @@
+//! `tamis build`: a policy component from a Rust crate or a core module.
+
+use anyhow::{Context, Result};
+use tamis_runtime::{Limits, Policy, Runtime};
+
+use crate::args::BuildArgs;
+use crate::exit::Outcome;
+
+pub(crate) fn run(args: &BuildArgs) -> Result<Outcome> {
+    let component = if args.source.is_dir() {
+        tamis_build::build_crate(&args.source)?
+    } else {
+        let module = std::fs::read(&args.source).with_context(|| args.source.display().to_string())?;
+        tamis_build::componentize(&module).with_context(|| args.source.display().to_string())?
+    };
+    // What does not load is of no use to anyone, so it is not written.
+    let policy = Policy::load(&Runtime::shared()?, &component, &Limits::default())?;
+    if let Some(folder) = args.output.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    // Written aside and renamed: a host that watches the file never sees half of it.
+    let aside = args.output.with_extension("wasm.tmp");
+    std::fs::write(&aside, &component)
+        .and_then(|()| std::fs::rename(&aside, &args.output))
+        .with_context(|| args.output.display().to_string())?;
+    eprintln!("{}  {}  {} bytes", args.output.display(), policy.digest(), policy.size());
+    Ok(Outcome::Done)
+}

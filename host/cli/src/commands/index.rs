@@ -1,0 +1,41 @@
+//! `tamis index`: store chunks, through the admit gate.
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tamis_retrieve::Store;
+
+use crate::args::IndexArgs;
+use crate::exit::Outcome;
+use crate::input::{self, Lines};
+use crate::output;
+
+pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
+    let handle = input::policy(&args.policy)?;
+    let request = input::request(&args.request)?;
+    let mut unreadable = 0_usize;
+    let mut lines = Lines::open(args.chunks.as_ref())?;
+    let chunks = lines.all_chunks(|message| {
+        unreadable += 1;
+        eprintln!("{message}");
+    })?;
+    let mut store = Store::create(&args.db)?;
+    let bar = progress("indexing", chunks.len());
+    let report = tamis_retrieve::index(&mut store, &handle, &request, chunks, |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    for rejected in &report.rejected {
+        output::json_line(&json!({"id": rejected.id, "rejected": rejected.reasons}))?;
+    }
+    eprintln!("{} stored, {} rejected, {unreadable} unreadable", report.stored, report.rejected.len());
+    Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
+}
+
+/// A bar on a terminal's standard error, and nothing elsewhere.
+pub(crate) fn progress(what: &str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    if let Ok(style) = ProgressStyle::with_template("  {msg} {bar:40} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}

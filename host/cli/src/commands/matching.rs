@@ -1,0 +1,31 @@
+//! `tamis match`: which chunks a filter matches, by the reference evaluator.
+
+use anyhow::Result;
+use tamis_core::Chunk;
+
+use crate::args::MatchArgs;
+use crate::exit::Outcome;
+use crate::input::{self, Lines};
+use crate::output;
+
+pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
+    let filter = input::filter(&args.filter)?;
+    let mut lines = Lines::open(args.chunks.as_ref())?;
+    let (mut matched, mut total, mut unreadable) = (0_usize, 0_usize, 0_usize);
+    while let Some(line) = lines.next(Chunk::from_json)? {
+        total += 1;
+        match line.parsed {
+            Ok(chunk) if filter.matches(&chunk) => {
+                matched += 1;
+                output::line(&chunk.uid.id)?;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                unreadable += 1;
+                eprintln!("{}:{}: {error}", lines.name, line.number);
+            }
+        }
+    }
+    eprintln!("{matched} of {total} match");
+    Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
+}

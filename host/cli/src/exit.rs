@@ -1,0 +1,46 @@
+//! Exit codes, which scripts rely on.
+
+use std::process::ExitCode;
+
+/// How a command ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything was done.
+    Done,
+    /// Some input could not be read; it was denied and reported, and the rest was done.
+    PartlyUnreadable,
+    /// The one decision that was asked for is a denial.
+    Denied,
+}
+
+const ERROR: u8 = 1;
+const DENIED: u8 = 3;
+const INVALID_POLICY: u8 = 5;
+
+/// 0 done or allowed, 1 error, 3 denied, 5 invalid policy. Wrong usage is 2, from the argument parser.
+pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::PartlyUnreadable) => ExitCode::from(ERROR),
+        Ok(Outcome::Denied) => ExitCode::from(DENIED),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_invalid_policy(&error) { INVALID_POLICY } else { ERROR })
+        }
+    }
+}
+
+fn is_invalid_policy(error: &anyhow::Error) -> bool {
+    use tamis_runtime::Error;
+    matches!(
+        error.downcast_ref::<Error>(),
+        Some(Error::Artifact(_) | Error::Contract(_) | Error::SelfTest(_))
+    )
+}
+
+/// Whoever read the output has seen enough, as `head` does.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

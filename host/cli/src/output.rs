@@ -1,0 +1,95 @@
+//! Writing for people: aligned tables, colour only on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Result;
+use serde_json::Value as Json;
+
+/// Writes one JSON value and a line end to standard output.
+pub(crate) fn json_line(json: &Json) -> Result<()> {
+    line(&json.to_string())
+}
+
+/// Writes a line to standard output. Unlike `println!` it reports a reader that has gone away.
+pub(crate) fn line(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// A table with a header; columns are as wide as their widest cell.
+#[derive(Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
+        Self { rows: vec![header.into_iter().map(Into::into).collect()] }
+    }
+
+    pub(crate) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// The table as text, every line indented by two spaces.
+    pub(crate) fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut lines = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let text = format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end().to_owned();
+            lines.push(if index == 0 { dim(&text) } else { text });
+        }
+        lines.join("\n")
+    }
+}
+
+fn styled(text: &str, code: &str) -> String {
+    if io::stdout().is_terminal() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+pub(crate) fn bold(text: &str) -> String {
+    styled(text, "1")
+}
+
+pub(crate) fn dim(text: &str) -> String {
+    styled(text, "2")
+}
+
+pub(crate) fn green(text: &str) -> String {
+    styled(text, "32")
+}
+
+/// The first `length` characters, with an ellipsis if there are more; line ends become spaces.
+pub(crate) fn shortened(text: &str, length: usize) -> String {
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if flat.chars().count() <= length {
+        return flat;
+    }
+    let kept: String = flat.chars().take(length.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_trails() {
+        let mut table = Table::new(["a", "bb"]);
+        table.row(["ccc", "d"]);
+        assert_eq!(table.text(), "  a    bb\n  ccc  d");
+    }
+
+    #[test]
+    fn shortening_counts_characters() {
+        assert_eq!(shortened("a\n b", 9), "a b");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+}

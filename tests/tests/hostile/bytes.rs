@@ -1,0 +1,149 @@
+//! Bytes that are no policy component, or not quite.
+
+use tamis_runtime::{Policy, Runtime};
+use tamis_tests::example;
+use tamis_tests::hostile::{Module, padded};
+
+use super::{assert_load_refused, assert_others_work, bob, chunks, load, patient, query, returns};
+
+/// How every component begins.
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const MAX_BYTES: usize = 16 << 20;
+
+/// Bytes without sense, the same every time.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect::<Vec<_>>();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    for (bytes, text) in [
+        (vec![], "the bytes are not WebAssembly"),
+        (b"permit (principal, action, resource);".to_vec(), "the bytes are not WebAssembly"),
+        (noise(4096), "the bytes are not WebAssembly"),
+        (b"\0asm".to_vec(), "it is not valid: "),
+        (b"\0asm\xff\xff\xff\xff".to_vec(), "it is not valid: "),
+        ([COMPONENT, &noise(4096)].concat(), "it is not valid: "),
+        (component("(module)"), "it is a core module; `tamis build` makes components"),
+    ] {
+        assert_load_refused(bytes, patient(), "artifact", text);
+    }
+}
+
+#[test]
+fn a_component_without_the_contract_is_refused() {
+    let good = Module::good().component();
+    let one_of_three_with_another_type = r#"(component
+        (core module $m (func (export "f") (result i32) (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (func $f (result u32) (canon lift (core func $i "f")))
+        (instance $gates (export "describe" (func $f)))
+        (export "tamis:policy/gates@0.1.0" (instance $gates)))"#;
+    let all_three_with_other_types = one_of_three_with_another_type.replace(
+        r#"(export "describe" (func $f))"#,
+        r#"(export "describe" (func $f)) (export "filter-chunk" (func $f)) (export "rewrite-query" (func $f))"#,
+    );
+    for bytes in [
+        component("(component)"),
+        component(r#"(component (instance $gates) (export "tamis:policy/gates@0.1.0" (instance $gates)))"#),
+        component(one_of_three_with_another_type),
+        component(&all_three_with_other_types),
+        component(r#"(component (component $c) (export "tamis:policy/gates@0.1.0" (component $c)))"#),
+        replaced(&good, "tamis:policy/gates@0.1.0", "tamis:policy/gates@0.2.0"),
+        replaced(&good, "tamis:policy/gates@0.1.0", "other:policy/gates@0.1.0"),
+    ] {
+        assert_load_refused(bytes, patient(), "artifact", "it does not export `tamis:policy/gates`: ");
+    }
+}
+
+#[test]
+fn a_component_with_imports_is_refused_and_all_are_named() {
+    let clock = r#"(import "wasi:clocks/monotonic-clock@0.2.0" (instance
+        (export "now" (func (result u64))) (export "resolution" (func (result u64)))))"#;
+    for (declarations, names) in [
+        (r#"(import "secret" (func))"#, &["`secret`"][..]),
+        (clock, &["`wasi:clocks/monotonic-clock@0.2.0.now`", "`wasi:clocks/monotonic-clock@0.2.0.resolution`"]),
+        (r#"(import "nothing" (instance))"#, &["`nothing`"]),
+        (r#"(import "code" (core module))"#, &["`code`"]),
+        (r#"(import "handle" (type (sub resource)))"#, &["`handle`"]),
+        (r#"(import "a" (func)) (import "b" (func (param "x" string)))"#, &["`a`", "`b`"]),
+    ] {
+        let bytes = component(&format!("(component {declarations})"));
+        let imports = Policy::imports(&Runtime::shared().unwrap(), &bytes).unwrap();
+        assert_eq!(imports.iter().map(|import| format!("`{}`", import.0)).collect::<Vec<_>>(), names);
+        let text = format!("it imports {}; a policy imports nothing", names.join(", "));
+        assert_load_refused(bytes, patient(), "artifact", &text);
+    }
+}
+
+#[test]
+fn size_is_limited() {
+    let good = Module::good().component();
+    load(padded(&good, MAX_BYTES), patient()).unwrap();
+    let text = "it is 16777217 bytes long; at most 16777216 are allowed";
+    assert_load_refused(padded(&good, MAX_BYTES + 1), patient(), "artifact", text);
+    // Refused for its size before anything looks into it.
+    assert_load_refused(vec![0; MAX_BYTES + 1], patient(), "artifact", text);
+}
+
+/// Loads what may or may not be a policy and, if it is one, asks it everything.
+fn survives(bytes: Vec<u8>) -> bool {
+    let Ok(policy) = load(bytes, patient()) else {
+        return false;
+    };
+    // Whatever it answers now, it answers.
+    returns(move || {
+        let _ = policy.filter(&bob(), &chunks());
+        let _ = policy.rewrite(&bob(), &query());
+    });
+    true
+}
+
+#[test]
+fn no_prefix_of_a_component_loads() {
+    let good = example("clearance");
+    for cut in 0..200 {
+        let length = good.len() * cut / 200;
+        // A prefix that ends between two sections is a valid component, but the contract is exported last.
+        assert!(load(good[..length].to_vec(), patient()).is_err(), "the first {length} bytes");
+    }
+    assert!(load(good[..good.len() - 1].to_vec(), patient()).is_err());
+    assert!(survives(good));
+    assert_others_work();
+}
+
+#[test]
+fn a_damaged_component_loads_or_does_not() {
+    let good = example("clearance");
+    let loaded = (0..200).filter(|flip| {
+        let mut damaged = good.clone();
+        damaged[good.len() * flip / 200] ^= 1 << (flip % 8);
+        survives(damaged)
+    });
+    // Both happen, or the damage tests nothing.
+    let loaded = loaded.count();
+    assert!((1..200).contains(&loaded), "{loaded} of 200");
+    assert_others_work();
+}

@@ -1,0 +1,85 @@
+//! Policies that say impossible things of themselves.
+
+use tamis_tests::hostile::abi::{Abi, span, text};
+use tamis_tests::hostile::answers::{Manifest, footprint};
+use tamis_tests::hostile::{FOREVER, Module, TRAP};
+
+use super::{assert_load_refused, hasty, load, patient};
+
+fn refused(manifest: Manifest, kind: &str, text: &str) {
+    assert_load_refused(Module { manifest, ..Module::good() }.component(), patient(), kind, text);
+}
+
+#[test]
+fn a_valid_manifest_is_read() {
+    let entries: &[(&[&str], _)] = &[(&["owner", "team"], Some("Set<String>")), (&["owner", "teams"], None)];
+    let manifest = Manifest { footprint: footprint(entries), ..Manifest::good() };
+    let policy = load(Module { manifest, ..Module::good() }.component(), patient()).unwrap();
+    let read = policy.manifest();
+    assert_eq!((read.contract.as_str(), read.name.as_str(), read.producer.as_str()), ("0.1.0", "hostile", "tests"));
+    assert!(read.can_rewrite && read.footprint.iter().all(|entry| entry.optional));
+    let attributes = read.footprint.iter().map(|entry| &entry.attribute).collect::<Vec<_>>();
+    assert_eq!(attributes[0].path, ["owner", "team"]);
+    assert_eq!(attributes[0].declared.as_ref().unwrap().to_string(), "Set<String>");
+    assert_eq!((attributes[1].path.len(), &attributes[1].declared), (2, &None));
+}
+
+#[test]
+fn another_version_of_the_contract_is_refused() {
+    for version in ["", "0.1", "0.1.1", "0.2.0", "0.1.0 "] {
+        let message = format!("it implements version `{version}`; this host speaks 0.1.0");
+        refused(Manifest { contract: text(version), ..Manifest::good() }, "contract", &message);
+    }
+}
+
+#[test]
+fn a_footprint_names_readable_attributes_once() {
+    let deep = format!("{}Long{}", "Set<".repeat(1000), ">".repeat(1000));
+    let cases: &[(&[(&[&str], Option<&str>)], &str)] = &[
+        (&[(&["a"], Some("Strin"))], "attribute `a`: `Strin` is not a type"),
+        (&[(&["a"], Some(""))], "attribute `a`: `` is not a type"),
+        (&[(&["a", "b"], Some(&deep))], "it nests too deep"),
+        (&[(&["a"], None), (&["a"], None)], "its footprint names the attribute `a` twice"),
+        (&[(&["a"], None), (&["b"], None), (&["a", "b"], None)], "its footprint names the attribute `a` twice"),
+        (&[(&["a", "b"], None), (&["a"], None)], "its footprint names the attribute `a.b` twice, or a part of it"),
+        (&[(&[], None)], "an attribute has no name"),
+    ];
+    for (entries, message) in cases {
+        refused(Manifest { footprint: footprint(entries), ..Manifest::good() }, "contract", message);
+    }
+}
+
+#[test]
+fn a_huge_footprint_is_refused_in_time() {
+    // Each entry has to be compared with the others; the policy's deadline ends before that begins.
+    let names = (0..40_000).map(|number| format!("{number:05}")).collect::<Vec<_>>();
+    let entries = names.iter().map(|name| [name.as_str()]).collect::<Vec<_>>();
+    let entries = entries.iter().map(|path| (path.as_slice(), None)).collect::<Vec<_>>();
+    let manifest = Manifest { footprint: footprint(&entries), ..Manifest::good() };
+    let bytes = Module { manifest, ..Module::good() }.component();
+    let start = std::time::Instant::now();
+    let result = load(bytes, patient());
+    eprintln!("40000: {:?} {:?}", start.elapsed(), result.map(|_| ()));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_refused() {
+    for (manifest, kind, message) in [
+        (Manifest { contract: Abi::Text(vec![0xff]), ..Manifest::good() }, "contract", "utf-8"),
+        (Manifest { footprint: span(1024, 1 << 31), ..Manifest::good() }, "contract", "out of bounds"),
+        (Manifest { footprint: span(0x7fff_0000, 1), ..Manifest::good() }, "contract", "out of bounds"),
+    ] {
+        refused(manifest, kind, message);
+    }
+}
+
+#[test]
+fn a_policy_that_fails_to_describe_itself_is_refused() {
+    for (describe, limits, kind, message) in [
+        (TRAP, patient(), "trap", "unreachable"),
+        (FOREVER, hasty(), "limit", "it took longer than 50 ms"),
+        ("(i32.const 0x7ffffff0)", patient(), "contract", "out of bounds"),
+    ] {
+        assert_load_refused(Module { describe, ..Module::good() }.component(), limits, kind, message);
+    }
+}
