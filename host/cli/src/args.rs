@@ -239,6 +239,6 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// Which question to ask: 1 to 24, or your own words
-    #[arg(long, value_name = "N | TEXT", default_value = "1")]
+    #[arg(long, value_name = "N | TEXT", default_value = "24")]
     pub(crate) question: String,
 }

@@ -5,7 +5,11 @@
 //! bound; nothing that a policy or a person wrote becomes part of the text.
 //!
 //! Exact: `exists`; on texts, whole numbers and booleans `equals`, `one-of`, the four comparisons and `starts-with`; on sets
-//! declared as `Set<String>` or `Set<Long>` the two `contains`; the chunk's id and ancestors. Anything else widens.
+//! declared as `Set<String>` or `Set<Long>` the two `contains`; the chunk's id and ancestors. Anything else widens, and so
+//! does a part of the filter that is too large for SQLite.
+//!
+//! One thing only the table can keep: no attribute's name holds U+0000. SQLite's paths take such a name for the part of it
+//! before that character.
 
 use serde_json::{Value as Json, json};
 use tamis_core::filter::{Attribute, Comparison, Filter, Operand, Test};
@@ -13,6 +17,11 @@ use tamis_core::{EntityUid, Type, Value};
 
 use crate::widen::{Verdict, widen};
 use crate::{Dialect, Translation};
+
+/// SQLite binds 32 766 values to a statement. The rest is left to the statement around the condition.
+const MAX_PARAMETERS: usize = 32_000;
+/// SQLite refuses expressions deeper than 1000. The rest is left to what a single test, and the statement, add.
+const MAX_DEPTH: usize = 900;
 
 /// A table that holds chunks, by the names of its columns. The names are the host's own and become part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +83,25 @@ impl Dialect for Sqlite {
     }
 
     fn translate(&self, filter: &Filter) -> Translation<Sql> {
-        let (widened, left_out) = widen(filter, &judge);
-        let mut writer = Writer { columns: self, sql: Sql { text: String::new(), parameters: Vec::new() } };
-        writer.filter(&widened);
-        Translation { native: writer.sql, widened: left_out }
+        let (widened, mut left_out) = widen(filter, &judge);
+        let parts = match widened {
+            Filter::And(parts) => parts,
+            other => vec![other],
+        };
+        let mut room = MAX_PARAMETERS;
+        let fits = |part: &Filter| {
+            let written = Writer::write(self, part);
+            let fits = written.sql.parameters.len() <= room && written.deepest <= MAX_DEPTH;
+            if fits {
+                room -= written.sql.parameters.len();
+            }
+            fits
+        };
+        let (fitting, too_large): (Vec<Filter>, Vec<Filter>) = parts.into_iter().partition(fits);
+        if !too_large.is_empty() {
+            left_out.push("a part that is too large for SQLite".to_owned());
+        }
+        Translation { native: Writer::write(self, &Filter::and(fitting)).sql, widened: left_out }
     }
 }
 
@@ -116,7 +140,9 @@ fn judge(operand: &Operand, test: &Test) -> Verdict {
         Operand::Id => judge_id(test),
         Operand::Ancestors => match test {
             Test::Exists | Test::Readable => Verdict::Exact,
-            Test::ContainsAny(values) | Test::ContainsAll(values) if values.iter().all(is_entity) => Verdict::Exact,
+            Test::ContainsAny(values) | Test::ContainsAll(values) if values.iter().all(is_entity) => {
+                Verdict::Exact
+            }
             _ => Verdict::Inexpressible("a test of the ancestors other than what they contain".to_owned()),
         },
         Operand::Attribute(attribute) => judge_attribute(attribute, test),
@@ -182,7 +208,11 @@ fn judge_scalar(attribute: &Attribute, kind: Scalar, inexpressible: &dyn Fn(&str
     }
 }
 
-fn judge_elements(attribute: &Attribute, values: &[Value], inexpressible: &dyn Fn(&str) -> Verdict) -> Verdict {
+fn judge_elements(
+    attribute: &Attribute,
+    values: &[Value],
+    inexpressible: &dyn Fn(&str) -> Verdict,
+) -> Verdict {
     let wanted = match &attribute.declared {
         Some(Type::Set(element)) => match Scalar::of_type(element) {
             Some(kind @ (Scalar::Text | Scalar::Integer)) => kind,
@@ -206,9 +236,28 @@ fn is_plain(name: &str) -> bool {
 struct Writer<'a> {
     columns: &'a Sqlite,
     sql: Sql,
+    /// How many connectives enclose what is being written, and how many did at most.
+    depth: usize,
+    deepest: usize,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn write(columns: &'a Sqlite, filter: &Filter) -> Self {
+        let sql = Sql { text: String::new(), parameters: Vec::new() };
+        let mut writer = Writer { columns, sql, depth: 0, deepest: 0 };
+        writer.filter(filter);
+        writer
+    }
+
+    fn enter(&mut self) {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
     fn text(&mut self, text: &str) {
         self.sql.text.push_str(text);
     }
@@ -225,8 +274,10 @@ impl Writer<'_> {
             Filter::And(filters) => self.joined(filters, " AND "),
             Filter::Or(filters) => self.joined(filters, " OR "),
             Filter::Not(inner) => {
+                self.enter();
                 self.text("NOT ");
                 self.filter(inner);
+                self.leave();
             }
             Filter::Test(operand, test) => {
                 self.text("(");
@@ -247,11 +298,13 @@ impl Writer<'_> {
             [one] => self.filter(one),
             many => {
                 let (left, right) = many.split_at(many.len() / 2);
+                self.enter();
                 self.text("(");
                 self.joined(left, operator);
                 self.text(operator);
                 self.joined(right, operator);
                 self.text(")");
+                self.leave();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tamis_core::{Chunk, Request, chunk, request};
+use tamis_core::{Chunk, Request, request};
 use tamis_runtime::{Admission, Digest, Generation, PolicyHandle};
 
 use crate::error::Error;
@@ -78,7 +78,10 @@ fn index_batch(
     for (chunk, admission) in batch.into_iter().zip(admissions) {
         let id = chunk.uid.id.clone();
         let mut reasons = refusal(admission);
-        reasons.extend(unfit(&chunk, transaction.dimensions()));
+        if chunk.vector.is_none() && chunk.text.is_none() {
+            reasons.push("it has neither a vector nor a text to be found by".to_owned());
+        }
+        reasons.extend(transaction.unfit(&chunk));
         if !seen.insert(id.clone()) {
             reasons.push("its id occurs twice in the input".to_owned());
         }
@@ -107,7 +110,10 @@ fn refusal(admission: Admission) -> Vec<String> {
         Admission::Admitted => Vec::new(),
         Admission::Unreadable(faults) => faults,
         Admission::Denied(decision) => {
-            let errors = decision.errors.iter().map(|error| format!("policy error in {}: {}", error.policy, error.message));
+            let errors = decision
+                .errors
+                .iter()
+                .map(|error| format!("policy error in {}: {}", error.policy, error.message));
             let rules: Vec<&str> = decision.reasons.iter().map(String::as_str).collect();
             let denied = if rules.is_empty() {
                 "denied: no rule allows it".to_owned()
@@ -116,24 +122,5 @@ fn refusal(admission: Admission) -> Vec<String> {
             };
             std::iter::once(denied).chain(errors).collect()
         }
-    }
-}
-
-/// Why a chunk cannot be stored, whatever the policy says.
-fn unfit(candidate: &Chunk, dimensions: Option<usize>) -> Option<String> {
-    let Some(vector) = &candidate.vector else {
-        return candidate.text.is_none().then(|| "it has neither a vector nor a text to be found by".to_owned());
-    };
-    if let Err(message) = chunk::check_vector(vector) {
-        return Some(format!("its vector cannot be stored: {message}"));
-    }
-    if vector.iter().all(|number| *number == 0.0) {
-        return Some("its vector is zero, which has no direction to compare".to_owned());
-    }
-    match dimensions {
-        Some(dimensions) if dimensions != vector.len() => {
-            Some(format!("its vector has {} numbers; this database has {dimensions}", vector.len()))
-        }
-        _ => None,
     }
 }

@@ -109,6 +109,11 @@ pub fn search(source: &impl VectorSource, handle: &PolicyHandle, question: &Ques
     found.widened = opened.widened;
     let mut candidates = opened.candidates;
     fill(&mut found, candidates.as_mut(), &mut session, question)?;
+    if found.exact && found.denied > 0 {
+        // Safe, since the filter gate decides; but the policy contradicts itself, or data changed under it.
+        tracing::warn!(digest = %found.digest, denied = found.denied, "a rewrite that claims to be exact was not");
+        found.exact = false;
+    }
     Ok(found)
 }
 

@@ -1,5 +1,7 @@
 //! Bytes that are no policy component, or not quite.
 
+use std::time::{Duration, Instant};
+
 use tamis_runtime::{Policy, Runtime};
 use tamis_tests::example;
 use tamis_tests::hostile::{Module, padded};
@@ -46,31 +48,47 @@ fn what_is_no_component_is_refused() {
         (b"\0asm".to_vec(), "it is not valid: "),
         (b"\0asm\xff\xff\xff\xff".to_vec(), "it is not valid: "),
         ([COMPONENT, &noise(4096)].concat(), "it is not valid: "),
+        (
+            component(r#"(component (component $c) (export "tamis:policy/gates@0.1.0" (component $c)))"#),
+            "it is not valid: ",
+        ),
         (component("(module)"), "it is a core module; `tamis build` makes components"),
     ] {
         assert_load_refused(bytes, patient(), "artifact", text);
     }
 }
 
+/// A component whose functions have the right names and return a number.
+fn with_functions(names: &[&str]) -> String {
+    let exports = names.iter().map(|name| format!(r#"(export "{name}" (func $f))"#)).collect::<String>();
+    format!(
+        r#"(component
+            (core module $m (func (export "f") (result i32) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func $f (result u32) (canon lift (core func $i "f")))
+            (instance $gates {exports})
+            (export "tamis:policy/gates@0.1.0" (instance $gates)))"#
+    )
+}
+
+#[test]
+fn a_component_with_functions_of_other_types_is_refused() {
+    let bytes = component(&with_functions(&["describe", "filter-chunk", "rewrite-query"]));
+    assert_load_refused(
+        bytes,
+        patient(),
+        "contract",
+        "type mismatch with results: expected `record` found `u32`",
+    );
+}
+
 #[test]
 fn a_component_without_the_contract_is_refused() {
     let good = Module::good().component();
-    let one_of_three_with_another_type = r#"(component
-        (core module $m (func (export "f") (result i32) (i32.const 0)))
-        (core instance $i (instantiate $m))
-        (func $f (result u32) (canon lift (core func $i "f")))
-        (instance $gates (export "describe" (func $f)))
-        (export "tamis:policy/gates@0.1.0" (instance $gates)))"#;
-    let all_three_with_other_types = one_of_three_with_another_type.replace(
-        r#"(export "describe" (func $f))"#,
-        r#"(export "describe" (func $f)) (export "filter-chunk" (func $f)) (export "rewrite-query" (func $f))"#,
-    );
     for bytes in [
         component("(component)"),
         component(r#"(component (instance $gates) (export "tamis:policy/gates@0.1.0" (instance $gates)))"#),
-        component(one_of_three_with_another_type),
-        component(&all_three_with_other_types),
-        component(r#"(component (component $c) (export "tamis:policy/gates@0.1.0" (component $c)))"#),
+        component(&with_functions(&["describe", "filter-chunk"])),
         replaced(&good, "tamis:policy/gates@0.1.0", "tamis:policy/gates@0.2.0"),
         replaced(&good, "tamis:policy/gates@0.1.0", "other:policy/gates@0.1.0"),
     ] {
@@ -84,7 +102,10 @@ fn a_component_with_imports_is_refused_and_all_are_named() {
         (export "now" (func (result u64))) (export "resolution" (func (result u64)))))"#;
     for (declarations, names) in [
         (r#"(import "secret" (func))"#, &["`secret`"][..]),
-        (clock, &["`wasi:clocks/monotonic-clock@0.2.0.now`", "`wasi:clocks/monotonic-clock@0.2.0.resolution`"]),
+        (
+            clock,
+            &["`wasi:clocks/monotonic-clock@0.2.0.now`", "`wasi:clocks/monotonic-clock@0.2.0.resolution`"],
+        ),
         (r#"(import "nothing" (instance))"#, &["`nothing`"]),
         (r#"(import "code" (core module))"#, &["`code`"]),
         (r#"(import "handle" (type (sub resource)))"#, &["`handle`"]),
@@ -136,14 +157,37 @@ fn no_prefix_of_a_component_loads() {
 
 #[test]
 fn a_damaged_component_loads_or_does_not() {
-    let good = example("clearance");
-    let loaded = (0..200).filter(|flip| {
-        let mut damaged = good.clone();
-        damaged[good.len() * flip / 200] ^= 1 << (flip % 8);
-        survives(damaged)
-    });
-    // Both happen, or the damage tests nothing.
-    let loaded = loaded.count();
-    assert!((1..200).contains(&loaded), "{loaded} of 200");
+    for good in [example("clearance"), Module::good().component()] {
+        let loaded = (0..100).filter(|flip| {
+            let mut damaged = good.clone();
+            damaged[good.len() * flip / 100] ^= 1 << (flip % 8);
+            survives(damaged)
+        });
+        // Both happen, or the damage tests nothing.
+        let loaded = loaded.count();
+        assert!((1..100).contains(&loaded), "{loaded} of 100");
+    }
     assert_others_work();
+}
+
+#[test]
+fn types_cannot_unfold_into_huge_ones() {
+    let doubled = |level| format!("(type $t{} (tuple $t{level} $t{level}))", level + 1);
+    let types = (0..40).map(doubled).collect::<String>();
+    let bytes = component(&format!("(component (type $t0 (tuple u32 u32)) {types})"));
+    assert_load_refused(bytes, patient(), "artifact", "effective type size exceeds the limit");
+}
+
+#[test]
+fn components_in_components_cannot_unfold_into_many() {
+    // Each holds the one before it twice: a kilobyte that stands for eight million instances.
+    let doubled = |inner: String, level: u32| {
+        let twice = format!("(instance (instantiate $c{level})) (instance (instantiate $c{level}))");
+        format!("(component $c{} {inner} {twice})", level + 1)
+    };
+    let bytes = component(&(0..23).fold("(component $c0)".to_owned(), doubled));
+    assert!(bytes.len() < 1500);
+    let start = Instant::now();
+    assert_load_refused(bytes, patient(), "artifact", "");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }

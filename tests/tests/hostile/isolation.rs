@@ -13,17 +13,32 @@ use super::{assert_allows, assert_others_work, assert_refused, bob, chunks, load
 
 /// Allows from the second call on in the same instance, by what it finds where its first call wrote.
 const REMEMBERING: [(&str, &str); 5] = [
-    ("a global", "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-        (select (global.get $allow) (global.get $deny) (i32.gt_u (global.get $calls) (i32.const 1)))"),
-    ("memory", "(select (global.get $allow) (global.get $deny) (i32.load (i32.const 16)))
-        (i32.store (i32.const 16) (i32.const 1))"),
-    ("the answers", "(select (global.get $allow) (global.get $deny) (i32.ne (i32.load8_u (global.get $deny)) (i32.const 0)))
-        (i32.store8 (global.get $deny) (i32.const 1))"),
-    ("grown memory", "(drop (memory.grow (i32.sub (i32.const 100) (memory.size))))
+    (
+        "a global",
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (select (global.get $allow) (global.get $deny) (i32.gt_u (global.get $calls) (i32.const 1)))",
+    ),
+    (
+        "memory that the component initialises",
+        "(select (global.get $allow) (global.get $deny) (i32.load (i32.const 16)))
+        (i32.store (i32.const 16) (i32.const 1))",
+    ),
+    (
+        "memory that it does not initialise",
+        "(select (global.get $allow) (global.get $deny) (i32.load (i32.const 400000)))
+        (i32.store (i32.const 400000) (i32.const 1))",
+    ),
+    (
+        "memory that it asks for",
+        "(drop (memory.grow (i32.sub (i32.const 100) (memory.size))))
         (select (global.get $allow) (global.get $deny) (i32.load (i32.const 6000000)))
-        (i32.store (i32.const 6000000) (i32.const 1))"),
-    ("a table", "(select (global.get $deny) (global.get $allow) (ref.is_null (table.get $t (i32.const 1))))
-        (table.set $t (i32.const 1) (table.get $t (i32.const 0)))"),
+        (i32.store (i32.const 6000000) (i32.const 1))",
+    ),
+    (
+        "a table",
+        "(select (global.get $deny) (global.get $allow) (ref.is_null (table.get $t (i32.const 1))))
+        (table.set $t (i32.const 1) (table.get $t (i32.const 0)))",
+    ),
 ];
 
 fn one() -> Vec<Chunk> {
@@ -51,7 +66,8 @@ fn no_state_passes_between_sessions() {
 #[test]
 fn a_session_that_failed_answers_only_its_error() {
     // Fails for the chunk `fail`, whose id is the only one of four bytes.
-    let filter_chunk = "(if (i32.eq (i32.load offset=68 (local.get $arguments)) (i32.const 4)) (then (unreachable)))
+    let filter_chunk =
+        "(if (i32.eq (i32.load offset=68 (local.get $arguments)) (i32.const 4)) (then (unreachable)))
         (global.get $allow)";
     let policy = load(Module { filter_chunk, ..Module::good() }.component(), patient()).unwrap();
     let mixed = [chunk(r#"{"id":"a"}"#), chunk(r#"{"id":"fail"}"#), chunk(r#"{"id":"b"}"#)];
@@ -86,14 +102,16 @@ fn a_policy_that_never_ends_does_not_keep_others_from_answering() {
     let asking = std::thread::spawn(move || {
         let mut answers = 0;
         while !stop.load(Ordering::Relaxed) {
-            let allowed: Vec<bool> = good.filter(&bob(), &chunks()).unwrap().iter().map(|d| d.allow).collect();
+            let allowed: Vec<bool> =
+                good.filter(&bob(), &chunks()).unwrap().iter().map(|d| d.allow).collect();
             assert_eq!(allowed, [false, true]);
             answers += 1;
         }
         answers
     });
     returns(move || {
-        let call = move || assert_refused(endless.filter(&bob(), &chunks()), "limit", "it took longer than 20 ms");
+        let call =
+            move || assert_refused(endless.filter(&bob(), &chunks()), "limit", "it took longer than 20 ms");
         let calls = move || (0..50).for_each(|_| call());
         let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(calls.clone())).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());

@@ -7,10 +7,8 @@ mod isolation;
 mod manifest;
 mod resources;
 mod rewrite;
-mod scratch;
 mod swap;
 
-use std::fmt::Debug;
 use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -58,11 +56,11 @@ fn load(bytes: Vec<u8>, limits: Limits) -> Result<Policy, Error> {
 }
 
 #[track_caller]
-fn assert_refused<T: Debug>(result: Result<T, Error>, kind: &str, text: &str) {
+fn assert_refused<T>(result: Result<T, Error>, kind: &str, text: &str) {
     match result {
         Err(error) if error.kind() == kind && error.to_string().contains(text) => {}
         Err(error) => panic!("expected {kind} with {text:?}; got {} with {error}", error.kind()),
-        Ok(answer) => panic!("expected {kind} with {text:?}; got an answer: {answer:.200?}"),
+        Ok(_) => panic!("expected {kind} with {text:?}; got an answer"),
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) fn open<'a>(
     match by {
         By::Vector(vector) => {
             check_vector(vector).map_err(|message| Error::Question(format!("the vector: {message}")))?;
+            let Some(blob) = write::to_blob(vector) else {
+                return Err(Error::Question(
+                    "the vector is zero, which has no direction to compare".to_owned(),
+                ));
+            };
             let dimensions = view.sqlite(schema::dimensions(&view.snapshot))?;
             match dimensions {
                 Some(dimensions) if dimensions != vector.len() => Err(Error::Question(format!(
@@ -33,7 +38,7 @@ pub(super) fn open<'a>(
                 ))),
                 _ => Ok(Box::new(Nearest {
                     view,
-                    vector: write::to_blob(vector),
+                    vector: blob,
                     empty: dimensions.is_none(),
                     seen: HashSet::new(),
                 })),
@@ -147,8 +152,10 @@ fn limit(count: usize) -> i64 {
 
 /// What a person typed, as an FTS5 query for any of the words. Each is quoted, so that nothing in it is an operator.
 fn words(text: &str) -> Result<String, Error> {
+    // A letter with its accents behind it is one letter, to FTS5 as well.
+    let in_word = |c: char| c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c);
     let words: Vec<String> = text
-        .split(|c: char| !c.is_alphanumeric())
+        .split(|c| !in_word(c))
         .filter(|word| !word.is_empty())
         .take(MAX_WORDS)
         .map(|word| format!("\"{word}\""))

@@ -65,7 +65,11 @@ impl Store {
         let name = path.display().to_string();
         let failed = |source| Error::Sqlite { path: name.clone(), source };
         vec::register().map_err(|message| Error::Store { path: name.clone(), message })?;
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+        // To SQLite an empty name, `:memory:` and `file:…` are no files; an absolute path is always one.
+        let file = std::path::absolute(path)
+            .map_err(|error| Error::Store { path: name.clone(), message: error.to_string() })?;
+        let connection =
+            Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
         schema::prepare(&connection).map_err(|problem| problem.at(&name))?;
         Ok(Self { connection, path: name })

@@ -2,11 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde_json::{Value as Json, json};
-use tamis_core::Chunk;
+use tamis_core::chunk::check_vector;
+use tamis_core::{Attributes, Chunk};
 use tamis_dialect::ancestor_key;
 
 use super::{CHUNK_COLUMNS, read_chunk, schema};
 use crate::error::Error;
+
+/// sqlite-vec takes no longer vectors.
+const MAX_DIMENSIONS: usize = 8192;
 
 /// Chunks being written; without [`Transaction::commit`] nothing of it stays.
 pub struct Transaction<'a> {
@@ -48,11 +52,41 @@ impl<'a> Transaction<'a> {
         row.transpose()
     }
 
+    /// Why `chunk` cannot be stored here, in words; `None` if it can.
+    pub fn unfit(&self, chunk: &Chunk) -> Option<String> {
+        if has_null_name(&chunk.attributes) || has_null_name(&chunk.tags) {
+            return Some("the name of an attribute holds the character U+0000".to_owned());
+        }
+        let vector = chunk.vector.as_ref()?;
+        if let Err(message) = check_vector(vector) {
+            return Some(format!("its vector cannot be stored: {message}"));
+        }
+        if vector.len() > MAX_DIMENSIONS {
+            return Some(format!(
+                "its vector has {} numbers; at most {MAX_DIMENSIONS} can be stored",
+                vector.len()
+            ));
+        }
+        if to_blob(vector).is_none() {
+            return Some("its vector is zero, which has no direction to compare".to_owned());
+        }
+        match self.dimensions {
+            Some(dimensions) if dimensions != vector.len() => {
+                Some(format!("its vector has {} numbers; this database has {dimensions}", vector.len()))
+            }
+            _ => None,
+        }
+    }
+
     /// Stores a chunk in place of the one with the same id, if any.
     ///
     /// # Errors
-    /// If the database fails, or the vector is not as long as the others.
+    /// If the database fails, or the chunk is [unfit](Transaction::unfit); then nothing has changed.
     pub fn put(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        if let Some(reason) = self.unfit(chunk) {
+            let message = format!("the chunk `{}` cannot be stored: {reason}", chunk.uid.id);
+            return Err(Error::Store { path: self.path.to_owned(), message });
+        }
         self.remove(&chunk.uid.id)?;
         let ancestors: Vec<String> = chunk.ancestors.iter().map(ancestor_key).collect();
         let inserted = self
@@ -91,23 +125,17 @@ impl<'a> Transaction<'a> {
     }
 
     fn put_vector(&mut self, row: i64, vector: &[f32]) -> Result<(), Error> {
-        match self.dimensions {
-            None => {
-                self.sqlite(schema::create_vectors(&self.inner, vector.len()))?;
-                self.dimensions = Some(vector.len());
-            }
-            Some(dimensions) if dimensions != vector.len() => {
-                let message = format!("a vector has {} numbers; this database has {dimensions}", vector.len());
-                return Err(Error::Store { path: self.path.to_owned(), message });
-            }
-            Some(_) => {}
+        if self.dimensions.is_none() {
+            self.sqlite(schema::create_vectors(&self.inner, vector.len()))?;
+            self.dimensions = Some(vector.len());
         }
         self.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", params![row, to_blob(vector)])
     }
 
     fn remove(&mut self, id: &str) -> Result<(), Error> {
         let sql = "SELECT rowid FROM chunks WHERE chunk_id = ?";
-        let row: Option<i64> = self.sqlite(self.inner.query_row(sql, params![id], |row| row.get(0)).optional())?;
+        let row: Option<i64> =
+            self.sqlite(self.inner.query_row(sql, params![id], |row| row.get(0)).optional())?;
         let Some(row) = row else {
             return Ok(());
         };
@@ -129,7 +157,25 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// A vector as sqlite-vec takes it: 32-bit floats in the machine's byte order.
-pub(super) fn to_blob(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|number| number.to_ne_bytes()).collect()
+/// A vector as sqlite-vec takes it: 32-bit floats in the machine's byte order, here of length 1. `None` if it is zero.
+///
+/// sqlite-vec adds up squares in 32 bits. Those of very small numbers vanish there, which makes a chunk nearer to
+/// everything than anything else; those of very large ones overflow, which fails every search that meets the chunk.
+pub(super) fn to_blob(vector: &[f32]) -> Option<Vec<u8>> {
+    let length = vector.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
+    let unit = |number: &f32| ((f64::from(*number) / length) as f32).to_ne_bytes();
+    (length > 0.0).then(|| vector.iter().flat_map(unit).collect())
+}
+
+/// Whether the name of a member, at any depth, holds U+0000. SQLite's JSON paths take such a name for the part before it,
+/// so that a filter could miss the chunk.
+fn has_null_name(object: &Attributes) -> bool {
+    fn inside(json: &Json) -> bool {
+        match json {
+            Json::Array(elements) => elements.iter().any(inside),
+            Json::Object(object) => has_null_name(object),
+            _ => false,
+        }
+    }
+    object.iter().any(|(name, json)| name.contains('\0') || inside(json))
 }

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Filter, Request};
 use tamis_dialect::{Dialect, Sqlite};
-use tamis_retrieve::{By, Found, Question, Store, VectorSource, index, search};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
+use tamis_retrieve::{By, Found, Hit, Question, Store, VectorSource, index, search};
+use tamis_runtime::{Cache, Limits, PolicyHandle, Runtime, RuntimeConfig};
 
 use super::bench::time;
 use super::index::progress;
@@ -59,17 +59,25 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
     let workspace = Workspace::new(args.keep.as_ref())?;
     let policy = workspace.file("policy.wasm");
     std::fs::write(&policy, &before).with_context(|| policy.display().to_string())?;
-    let runtime = Runtime::shared()?;
+    let runtime = runtime(&workspace)?;
     let handle = Arc::new(PolicyHandle::new(&runtime, &before, Limits::default())?);
     let watch = handle.watch(&policy)?;
 
     let store = admit(&workspace, &handle)?;
-    ask(&store, &handle, &people, &asked)?;
+    let shown = ask(&store, &handle, &people, &asked)?;
     explain(&store, &handle, &people, &asked)?;
-    swap::run(&workspace, &handle, &people, &asked, [&before, &after])?;
+    let swap = swap::Swap { workspace: &workspace, handle: &handle, people: &people, asked: &asked };
+    swap.run([&before, &after], &shown)?;
     drop(watch);
     close(args, &workspace, &people)?;
     Ok(Outcome::Done)
+}
+
+/// A runtime with a cache of its own, so that the first load of each policy compiles and later ones do not.
+fn runtime(workspace: &Workspace) -> Result<Runtime> {
+    let folder = workspace.file("cache");
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(Runtime::new(RuntimeConfig { fuel: false, cache: Some(Cache::open(&folder)?) })?)
 }
 
 fn policy_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
@@ -130,35 +138,46 @@ fn loader(tenant: &str) -> Result<Request> {
 }
 
 /// Gates 2 and 3: the same question, by several people.
-fn ask(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Asked) -> Result<()> {
+fn ask(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Asked) -> Result<Vec<Found>> {
     line(&bold(&format!("2. Search: \"{}\"", asked.text)))?;
-    for person in people {
-        show(store, handle, person, asked)?;
-    }
-    Ok(())
+    people.iter().map(|person| show(store, handle, person, asked, None)).collect()
 }
 
-/// What one person gets, and what is withheld from them.
-pub(super) fn show(store: &Store, handle: &PolicyHandle, person: &Person, asked: &Asked) -> Result<()> {
+/// What one person gets, what is withheld from them, and what of an earlier answer they no longer get.
+fn show(
+    store: &Store,
+    handle: &PolicyHandle,
+    person: &Person,
+    asked: &Asked,
+    earlier: Option<&Found>,
+) -> Result<Found> {
     let found = search(store, handle, &Question::new(&person.request, by(asked), K))?;
     line(&format!("   {}  {}", bold(&person.name), dim(&person.about)))?;
-    let mut table = output::Table::new(["", "", "tenant", "level", "roles", "agents"]);
+    let mut table = output::Table::new(["    near", "title", "tenant", "level", "roles", "agents", "min. age"]);
     for hit in &found.hits {
-        let text = |name: &str| plain(hit.chunk.attributes.get(name));
-        let similar = if asked.vector.is_some() { format!("{:.2}", 1.0 - hit.distance) } else { String::new() };
-        table.row([
-            format!("   {similar}"),
-            output::shortened(&text("title"), 46),
-            text("tenant"),
-            text("access_level"),
-            text("user_roles"),
-            text("agent_usable"),
-        ]);
+        table.row(row(hit, &if asked.vector.is_some() { format!("{:.2}", 1.0 - hit.distance) } else { String::new() }));
     }
-    let rows = table.text();
-    line(rows.split_once('\n').map_or("", |(_, rows)| rows))?;
+    let is_gone = |hit: &&Hit| found.hits.iter().all(|now| now.chunk.uid != hit.chunk.uid);
+    for hit in earlier.iter().flat_map(|earlier| &earlier.hits).filter(is_gone) {
+        table.row(row(hit, "gone"));
+    }
+    line(&table.text())?;
     line(&format!("      {}", dim(&withheld(store, handle, person, asked, &found)?)))?;
-    line("")
+    line("")?;
+    Ok(found)
+}
+
+fn row(hit: &Hit, near: &str) -> [String; 7] {
+    let text = |name: &str| plain(hit.chunk.attributes.get(name));
+    [
+        format!("    {near}"),
+        output::shortened(&text("title"), 46),
+        text("tenant"),
+        text("access_level"),
+        text("user_roles"),
+        text("agent_usable"),
+        text("min_age"),
+    ]
 }
 
 /// By which rule the nearest chunks of all are withheld. Only the operator of a system sees this.
@@ -175,7 +194,7 @@ fn withheld(store: &Store, handle: &PolicyHandle, person: &Person, asked: &Asked
     let denied: usize = rules.values().sum();
     let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{count} by {rule}")).collect();
     Ok(format!(
-        "withheld of the {} best in the whole database: {denied} ({}); the database returned {} and the gate denied {}",
+        "withheld of the {} best of all: {denied} ({}); examined {}, denied by the filter gate {}",
         nearest.len(),
         rules.join(", "),
         found.examined,
@@ -193,7 +212,7 @@ fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Aske
     let found = search(store, handle, &question)?;
     line(&format!("   {}", found.filter))?;
     let sql = Sqlite::default().translate(&found.filter).native;
-    line(&format!("   {}", dim(&format!("in SQLite: {} parameters, {}…", sql.parameters.len(), output::shortened(&sql.text, 84)))))?;
+    line(&format!("   {}", dim(&format!("in SQLite: {} parameters, {}", sql.parameters.len(), output::shortened(&sql.text, 84)))))?;
     line("")?;
 
     line(&bold("4. Cost"))?;

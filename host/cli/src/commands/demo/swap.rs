@@ -12,12 +12,13 @@ use tamis_runtime::{Digest, PolicyHandle};
 use super::corpus::{Asked, Person};
 use super::{K, Workspace, by, show};
 use crate::commands::bench::time;
+use crate::commands::index::progress;
 use crate::output::{self, bold, line};
 
 /// Searching threads.
 const THREADS: usize = 4;
-/// How often the file is overwritten. An even number, plus the one that ends on the new policy.
-const SWAPS: usize = 21;
+/// How often the file is replaced. Odd, so that it ends on the new policy.
+const SWAPS: usize = 101;
 /// How long a new policy may take to be enforced before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,89 +32,90 @@ struct Seen {
     generations: BTreeSet<u64>,
 }
 
-pub(super) fn run(
-    workspace: &Workspace,
-    handle: &PolicyHandle,
-    people: &[Person],
-    asked: &Asked,
-    [before, after]: [&[u8]; 2],
-) -> Result<()> {
-    line(&bold("5. Swap: the policy file is overwritten while queries run"))?;
-    let new = Digest::of(after);
-    let stop = AtomicBool::new(false);
-    let (seen, waits) = std::thread::scope(|scope| -> Result<(Vec<Seen>, Vec<Duration>)> {
-        let threads: Vec<_> =
-            (0..THREADS).map(|_| scope.spawn(|| search_until(&stop, workspace, handle, people, asked, new))).collect();
-        let waits = swap_often(workspace, handle, [before, after]);
-        stop.store(true, Ordering::Relaxed);
-        let seen = threads.into_iter().map(|thread| match thread.join() {
-            Ok(seen) => Ok(seen),
-            Err(_) => bail!("a searching thread panicked"),
-        });
-        Ok((seen.collect::<Result<_>>()?, waits?))
-    })?;
-    report(&seen, &waits)?;
-    line(&format!("   now serving `{}`: agents and minors are treated apart", handle.current().policy().manifest().name))?;
-    line("")?;
-    let store = Store::open(&workspace.file("chunks.sqlite"))?;
-    for person in people.iter().filter(|person| is_affected(person)) {
-        show(&store, handle, person, asked)?;
-    }
-    Ok(())
+/// What is swapped, and what the searching threads work on.
+pub(super) struct Swap<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) handle: &'a PolicyHandle,
+    pub(super) people: &'a [Person],
+    pub(super) asked: &'a Asked,
 }
 
-/// Overwrites the file and waits each time until the new policy is enforced.
-fn swap_often(workspace: &Workspace, handle: &PolicyHandle, [before, after]: [&[u8]; 2]) -> Result<Vec<Duration>> {
-    let path = workspace.file("policy.wasm");
-    let aside = workspace.file("policy.new");
-    let mut waits = Vec::new();
-    for swap in 0..SWAPS {
-        let bytes = if swap % 2 == 0 { after } else { before };
-        let wanted = Digest::of(bytes);
-        let start = Instant::now();
-        std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, &path)).context("the policy file")?;
-        while handle.current().policy().digest() != wanted {
-            if start.elapsed() > PATIENCE {
-                let error = handle.last_error().map_or_else(|| "no error".to_owned(), |error| error.to_string());
-                bail!("the new policy was not enforced within {} s: {error}", PATIENCE.as_secs());
-            }
-            std::thread::sleep(Duration::from_millis(1));
+impl Swap<'_> {
+    /// Swaps between the two policies, ends on the second, and asks again those whom it treats otherwise. `shown` is what
+    /// everyone got under the first.
+    pub(super) fn run(&self, [before, after]: [&[u8]; 2], shown: &[Found]) -> Result<()> {
+        line(&bold("5. Swap: the policy file is replaced again and again while threads search"))?;
+        let new = Digest::of(after);
+        let stop = AtomicBool::new(false);
+        let (seen, waits) = std::thread::scope(|scope| -> Result<(Vec<Seen>, Vec<Duration>)> {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| self.search_until(&stop, new))).collect();
+            let waits = self.swap_often([before, after]);
+            stop.store(true, Ordering::Relaxed);
+            let seen = threads.into_iter().map(|thread| match thread.join() {
+                Ok(seen) => Ok(seen),
+                Err(_) => bail!("a searching thread panicked"),
+            });
+            Ok((seen.collect::<Result<_>>()?, waits?))
+        })?;
+        report(&seen, &waits)?;
+        let name = self.handle.current().policy().manifest().name.clone();
+        line(&format!("   Now `{name}` serves, which treats agents and minors apart. The same question again:"))?;
+        line("")?;
+        let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
+        for (person, earlier) in self.people.iter().zip(shown).filter(|(person, _)| is_affected(person)) {
+            show(&store, self.handle, person, self.asked, Some(earlier))?;
         }
-        waits.push(start.elapsed());
-        std::thread::sleep(Duration::from_millis(30));
+        Ok(())
     }
-    Ok(waits)
-}
 
-fn search_until(
-    stop: &AtomicBool,
-    workspace: &Workspace,
-    handle: &PolicyHandle,
-    people: &[Person],
-    asked: &Asked,
-    new: Digest,
-) -> Seen {
-    let mut seen = Seen::default();
-    let Ok(store) = Store::open(&workspace.file("chunks.sqlite")) else {
-        return Seen { failed: 1, ..seen };
-    };
-    for person in people.iter().cycle() {
-        if stop.load(Ordering::Relaxed) {
-            break;
+    /// Replaces the file and waits each time until the new policy is enforced.
+    fn swap_often(&self, [before, after]: [&[u8]; 2]) -> Result<Vec<Duration>> {
+        let path = self.workspace.file("policy.wasm");
+        let aside = self.workspace.file("policy.new");
+        let bar = progress("swapping", SWAPS);
+        let mut waits = Vec::new();
+        for swap in 0..SWAPS {
+            let bytes = if swap % 2 == 0 { after } else { before };
+            let wanted = Digest::of(bytes);
+            let start = Instant::now();
+            std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, &path)).context("the policy file")?;
+            while self.handle.current().policy().digest() != wanted {
+                if start.elapsed() > PATIENCE {
+                    let error = self.handle.last_error().map_or_else(|| "no error".to_owned(), |error| error.to_string());
+                    bail!("the new policy was not enforced within {} s: {error}", PATIENCE.as_secs());
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            waits.push(start.elapsed());
+            bar.inc(1);
         }
-        let start = Instant::now();
-        let found = search(&store, handle, &Question::new(&person.request, by(asked), K));
-        seen.slowest = seen.slowest.max(start.elapsed());
-        seen.searches += 1;
-        match found {
-            Err(_) => seen.failed += 1,
-            Ok(found) => {
-                seen.mixed += usize::from(!is_explained(&found, person, new));
-                seen.generations.insert(found.generation);
+        bar.finish_and_clear();
+        Ok(waits)
+    }
+
+    fn search_until(&self, stop: &AtomicBool, new: Digest) -> Seen {
+        let mut seen = Seen::default();
+        let Ok(store) = Store::open(&self.workspace.file("chunks.sqlite")) else {
+            return Seen { failed: 1, ..seen };
+        };
+        for person in self.people.iter().cycle() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let start = Instant::now();
+            let found = search(&store, self.handle, &Question::new(&person.request, by(self.asked), K));
+            seen.slowest = seen.slowest.max(start.elapsed());
+            seen.searches += 1;
+            match found {
+                Err(_) => seen.failed += 1,
+                Ok(found) => {
+                    seen.mixed += usize::from(!is_explained(&found, person, new));
+                    seen.generations.insert(found.generation);
+                }
             }
         }
+        seen
     }
-    seen
 }
 
 /// Whether one policy alone explains a result: the new one filters on `agent_usable` for agents and on `min_age` for
@@ -145,15 +147,26 @@ fn report(seen: &[Seen], waits: &[Duration]) -> Result<()> {
     let generations: BTreeSet<u64> = seen.iter().flat_map(|seen| seen.generations.iter().copied()).collect();
     let slowest = seen.iter().map(|seen| seen.slowest).max().unwrap_or_default();
     let mut waits: Vec<f64> = waits.iter().map(|wait| wait.as_secs_f64() * 1e9).collect();
+    // The first change is to a policy that no one has compiled yet; all later ones are in the cache.
+    let compiled = if waits.is_empty() { f64::NAN } else { waits.remove(0) };
     waits.sort_by(f64::total_cmp);
     let median = waits.get(waits.len() / 2).copied().unwrap_or(f64::NAN);
-    let mut table = output::Table::new(["searches", "failed", "mixed", "generations", "slowest search", "file change to enforced (median)"]);
+    let mut table = output::Table::new([
+        "searches",
+        "failed",
+        "mixed",
+        "generations",
+        "slowest search",
+        "file change to enforced, new policy",
+        "known policy (median)",
+    ]);
     table.row([
         sum(|seen| seen.searches).to_string(),
         sum(|seen| seen.failed).to_string(),
         sum(|seen| seen.mixed).to_string(),
         generations.len().to_string(),
         time(slowest.as_secs_f64() * 1e9),
+        time(compiled),
         time(median),
     ]);
     line(&table.text())?;
