@@ -13,7 +13,8 @@ fn filter(criterion: &mut Criterion) {
     let request = request();
     let chunks = chunks(1000);
     let component = clearance();
-    let policy = Policy::load(&Runtime::shared().expect("runtime"), &component, &Limits::default()).expect("policy");
+    let policy =
+        Policy::load(&Runtime::shared().expect("runtime"), &component, &Limits::default()).expect("policy");
     let person = Person::of(&request);
     let documents: Vec<Document> = chunks.iter().map(Document::of).collect();
     let mut bare = Bare::new(&component, &request);
@@ -32,37 +33,48 @@ fn filter(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_with_input(BenchmarkId::new("native struct", batch), &batch, |bencher, batch| {
             bencher.iter(|| {
-                let allowed = documents[..*batch].iter().filter(|document| on_struct(&person, black_box(document)));
+                let allowed =
+                    documents[..*batch].iter().filter(|document| on_struct(&person, black_box(document)));
                 allowed.count()
             });
         });
         group.bench_with_input(BenchmarkId::new("native json", batch), &batch, |bencher, batch| {
             bencher.iter(|| {
-                let allows = |chunk: &&tamis_core::Chunk| on_json(&person, black_box(&chunk.attributes)) == Some(true);
+                let allows =
+                    |chunk: &&tamis_core::Chunk| on_json(&person, black_box(&chunk.attributes)) == Some(true);
                 chunks[..*batch].iter().filter(allows).count()
             });
         });
         group.bench_with_input(BenchmarkId::new("bare wasmtime", batch), &batch, |bencher, batch| {
-            bencher.iter(|| bare_chunks[..*batch].iter().filter(|chunk| bare.allows(black_box(chunk))).count());
+            bencher
+                .iter(|| bare_chunks[..*batch].iter().filter(|chunk| bare.allows(black_box(chunk))).count());
         });
         let mut session = policy.session(&request).expect("session");
         group.bench_with_input(BenchmarkId::new("tamis typed", batch), &batch, |bencher, batch| {
             bencher.iter(|| session.filter(black_box(&chunks[..*batch])).expect("decisions").len());
         });
-        group.bench_with_input(BenchmarkId::new("tamis typed, new request", batch), &batch, |bencher, batch| {
-            bencher.iter(|| policy.filter(&request, black_box(&chunks[..*batch])).expect("decisions").len());
-        });
+        group.bench_with_input(
+            BenchmarkId::new("tamis typed, new request", batch),
+            &batch,
+            |bencher, batch| {
+                bencher
+                    .iter(|| policy.filter(&request, black_box(&chunks[..*batch])).expect("decisions").len());
+            },
+        );
     }
     group.finish();
 }
 
 fn rewrite(criterion: &mut Criterion) {
     let request = request();
-    let policy = Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
+    let policy =
+        Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
     let query = Query { collection: "docs".into(), k: 10 };
     let mut session = policy.session(&request).expect("session");
     let mut group = criterion.benchmark_group("rewrite");
-    group.bench_function("prepared request", |bencher| bencher.iter(|| session.rewrite(&query).expect("rewrite")));
+    group.bench_function("prepared request", |bencher| {
+        bencher.iter(|| session.rewrite(&query).expect("rewrite"))
+    });
     group.bench_function("new request", |bencher| {
         bencher.iter(|| policy.rewrite(black_box(&request), &query).expect("rewrite"));
     });

@@ -9,7 +9,8 @@ use tamis_runtime::{Cache, Limits, Policy, PolicyHandle, Runtime, RuntimeConfig}
 
 fn instantiate(criterion: &mut Criterion) {
     let request = request();
-    let policy = Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
+    let policy =
+        Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
     criterion.bench_function("lifecycle/prepare a request in a new instance", |bencher| {
         bencher.iter(|| policy.session(black_box(&request)).expect("session"));
     });
@@ -27,7 +28,8 @@ fn load(criterion: &mut Criterion) {
     for (name, runtime) in [("compiled", &compiling), ("from the cache", &caching)] {
         Policy::load(runtime, &component, &Limits::default()).expect("policy");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| Policy::load(runtime, black_box(&component), &Limits::default()).expect("policy"));
+            bencher
+                .iter(|| Policy::load(runtime, black_box(&component), &Limits::default()).expect("policy"));
         });
     }
     group.finish();

@@ -80,7 +80,10 @@ fn contract_request(request: &Request) -> gates::Request {
     };
     let mut values = Vec::new();
     let subject = request.entities().get(request.subject()).unwrap();
-    let field = |(name, value): (&String, &Value)| gates::Field { name: name.clone(), value: push(&mut values, value) };
+    let field = |(name, value): (&String, &Value)| gates::Field {
+        name: name.clone(),
+        value: push(&mut values, value),
+    };
     let attributes = subject.attributes.iter().map(field).collect();
     let ancestors = request.entities().ancestors(request.subject()).unwrap().iter().map(uid).collect();
     gates::Request {
@@ -98,7 +101,9 @@ fn push(values: &mut Vec<gates::Value>, value: &Value) -> u32 {
     let flat = match value {
         Value::Long(number) => gates::Value::Long(*number),
         Value::String(text) => gates::Value::Text(text.clone()),
-        Value::Set(elements) => gates::Value::Set(elements.iter().map(|element| push(values, element)).collect()),
+        Value::Set(elements) => {
+            gates::Value::Set(elements.iter().map(|element| push(values, element)).collect())
+        }
         other => panic!("the benchmark has no {}", other.kind()),
     };
     values.push(flat);

@@ -26,10 +26,15 @@ impl Person {
             Value::String(text) => text.clone(),
             other => panic!("{other:?} is not a text"),
         };
-        let (Value::Long(clearance), Value::Set(roles)) = (&attributes["clearance"], &attributes["roles"]) else {
+        let (Value::Long(clearance), Value::Set(roles)) = (&attributes["clearance"], &attributes["roles"])
+        else {
             panic!("the benchmark's request has a clearance and roles");
         };
-        Self { tenant: text(&attributes["tenant"]), clearance: *clearance, roles: roles.iter().map(text).collect() }
+        Self {
+            tenant: text(&attributes["tenant"]),
+            clearance: *clearance,
+            roles: roles.iter().map(text).collect(),
+        }
     }
 }
 

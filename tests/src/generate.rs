@@ -32,7 +32,7 @@ where
 }
 
 /// `count` values, the same at every run with the same seed.
-fn sample<S: Strategy>(count: usize, strategy: S) -> Vec<S::Value> {
+pub fn sample<S: Strategy>(count: usize, strategy: S) -> Vec<S::Value> {
     let mut runner = TestRunner::new(config(1));
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }

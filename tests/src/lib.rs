@@ -1,8 +1,5 @@
 //! What the tests share: example policies built from source, requests, chunks.
 
-// A test that cannot get its material has nothing to report but a panic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 pub mod generate;
 pub mod hostile;
 

@@ -51,11 +51,18 @@ fn what_a_chunk_lacks_denies_and_is_named() {
         (r#"{}"#, "the chunk has no attribute `tenant`"),
         (r#"{"tenant":null}"#, "the chunk has no attribute `tenant`"),
         (r#"{"tenant":["acme"]}"#, "`tenant` is unreadable: an array where String is declared"),
-        (r#"{"tenant":"acme","access_level":0.5}"#, "`access_level` is unreadable: a number with a fraction where Long"),
+        (
+            r#"{"tenant":"acme","access_level":0.5}"#,
+            "`access_level` is unreadable: a number with a fraction where Long",
+        ),
         (r#"{"tenant":"acme","access_level":"0"}"#, "`access_level` is unreadable: a string where Long"),
-        (r#"{"tenant":"acme","access_level":0,"user_roles":["analyst",1]}"#, "`user_roles` is unreadable: a set with"),
+        (
+            r#"{"tenant":"acme","access_level":0,"user_roles":["analyst",1]}"#,
+            "`user_roles` is unreadable: a set with",
+        ),
     ] {
-        let decisions = policy.filter(&bob, &[chunk(&format!(r#"{{"id":"c","attributes":{attributes}}}"#))]).unwrap();
+        let decisions =
+            policy.filter(&bob, &[chunk(&format!(r#"{{"id":"c","attributes":{attributes}}}"#))]).unwrap();
         assert!(!decisions[0].allow, "{attributes}");
         let error = &decisions[0].errors.first().unwrap().message;
         assert!(error.starts_with(message), "{attributes}: {error}");
@@ -76,7 +83,11 @@ fn a_request_that_lacks_what_the_policy_reads_denies() {
 fn an_exact_rewrite_matches_what_the_filter_gate_allows() {
     let chunks = documents();
     let policy = load("clearance");
-    for bob in [user("bob", "acme", 1, &["analyst"]), user("eve", "globex", 3, &["dba", "x"]), user("x", "acme", 3, &[])] {
+    for bob in [
+        user("bob", "acme", 1, &["analyst"]),
+        user("eve", "globex", 3, &["dba", "x"]),
+        user("x", "acme", 3, &[]),
+    ] {
         let rewrite = policy.rewrite(&bob, &query()).unwrap();
         assert!(rewrite.exact);
         assert_eq!(matched(&rewrite.filter, &chunks), allowed(&policy, &bob, &chunks));
@@ -115,7 +126,10 @@ fn every_actor_of_a_chain_counts() {
     ];
     let subject = |age| format!(r#"{{"type":"User","id":"u","properties":{{"age":{age}}}}}"#);
     let of = |age, actors: &str| {
-        request(&format!(r#"{{"subject":{},"actor":[{actors}],"action":{{"name":"retrieve"}}}}"#, subject(age)))
+        request(&format!(
+            r#"{{"subject":{},"actor":[{actors}],"action":{{"name":"retrieve"}}}}"#,
+            subject(age)
+        ))
     };
     let person = r#"{"type":"User","id":"helper","properties":{"age":40}}"#;
     let agent = r#"{"type":"Agent","id":"bot"}"#;
@@ -166,7 +180,9 @@ fn admit_wants_the_footprint_and_then_the_policy() {
     let loader = user("loader", "acme", 0, &["indexer"]);
     let admissions = policy.admit(&loader, &chunks).unwrap();
     assert_eq!(admissions[0], Admission::Admitted);
-    assert!(matches!(&admissions[1], Admission::Denied(decision) if decision.reasons.contains("tenant-isolation")));
+    assert!(
+        matches!(&admissions[1], Admission::Denied(decision) if decision.reasons.contains("tenant-isolation"))
+    );
     let Admission::Unreadable(faults) = &admissions[2] else { panic!("{:?}", admissions[2]) };
     assert_eq!(faults[0], "attribute `access_level` is missing");
     assert!(faults[1].starts_with("attribute `user_roles` is ill-typed"), "{}", faults[1]);

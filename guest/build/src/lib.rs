@@ -53,9 +53,14 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_str("policy.wit", CONTRACT).map_err(error)?;
         let world = resolve.select_world(&[package], Some("policy")).map_err(error)?;
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(error)?;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .map_err(error)?;
     }
-    ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode()).map_err(error)
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(error)
 }
 
 /// Whether a module carries a description of its interface: a custom section whose name begins with `component-type`.
@@ -85,7 +90,15 @@ pub fn build_crate(directory: &Path) -> Result<Vec<u8>, BuildError> {
     let output = inherited
         .iter()
         .fold(&mut command, |command, name| command.env_remove(name))
-        .args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"])
+        .args([
+            "build",
+            "--release",
+            "--lib",
+            "--target",
+            TARGET,
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .current_dir(&directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&directory))
         .stderr(std::process::Stdio::inherit())
@@ -119,11 +132,9 @@ fn flags(directory: &Path) -> String {
 /// The last module that cargo reports: the crate's own, since dependencies come first.
 fn built_module(messages: &[u8]) -> Option<PathBuf> {
     let messages = String::from_utf8_lossy(messages);
-    let files = messages.lines().filter_map(|line| {
+    messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let files = message.get("filenames")?.as_array()?;
         files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
-    });
-    files.last()
+    })
 }
-

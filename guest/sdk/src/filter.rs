@@ -1,7 +1,9 @@
 //! Building filters as trees, and flattening them for the contract.
 
 use crate::attribute::Attribute;
-use crate::bindings::tamis::policy::gates::{self, Comparison, EntityUid, Membership, Node, Operand, Rewrite, Value};
+use crate::bindings::tamis::policy::gates::{
+    self, Comparison, EntityUid, Membership, Node, Operand, Rewrite, Value,
+};
 
 /// A condition on chunks. Every test is false over an attribute that is absent or of another type, and `not` is plain
 /// complement.

@@ -40,10 +40,10 @@
 //! A policy sees nothing but its arguments: it has no clock, no files, no network. Whatever changes over time comes
 //! with the request, as context.
 
-mod attribute;
 #[doc(hidden)]
 #[path = "bindings.rs"]
 pub mod __bindings;
+mod attribute;
 mod decision;
 mod error;
 mod filter;
@@ -53,10 +53,12 @@ mod request;
 pub mod testing;
 mod value;
 
-pub use attribute::Attribute;
 use __bindings as bindings;
+pub use attribute::Attribute;
 
-pub use bindings::tamis::policy::gates::{Chunk, Decision, Entity, EntityUid, Manifest, Query, Request, Rewrite};
+pub use bindings::tamis::policy::gates::{
+    Chunk, Decision, Entity, EntityUid, Manifest, Query, Request, Rewrite,
+};
 pub use error::Error;
 pub use filter::{Filter, Literal};
 pub use policy::{Policy, decide, rewrite};
@@ -74,7 +76,7 @@ macro_rules! export_policy {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type ExportedPolicy = $crate::Exported<$policy>;
-            $crate::__export_policy_component!(ExportedPolicy with_types_in $crate::__bindings);
+    $crate::__export_policy_component!(ExportedPolicy with_types_in $crate::__bindings);
         };
     };
 }

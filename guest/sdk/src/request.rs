@@ -87,7 +87,8 @@ impl<'a> EntityRef<'a> {
     /// If it is not known.
     pub fn attribute(&self, name: &'a str) -> Result<ValueRef<'a>, Error> {
         let EntityUid { entity_type, id } = self.uid();
-        self.optional(name)?.ok_or_else(|| Error::new(format!("{entity_type}::{id:?} has no attribute `{name}`")))
+        self.optional(name)?
+            .ok_or_else(|| Error::new(format!("{entity_type}::{id:?} has no attribute `{name}`")))
     }
 
     /// An attribute that is a text.

@@ -121,8 +121,13 @@ impl ChunkBuilder {
     /// A chunk without attributes.
     pub fn new(id: &str) -> Self {
         let uid = EntityUid { entity_type: "Chunk".to_owned(), id: id.to_owned() };
-        let chunk =
-            Chunk { uid, attributes: Vec::new(), tags: Vec::new(), ancestors: Vec::new(), values: Vec::new() };
+        let chunk = Chunk {
+            uid,
+            attributes: Vec::new(),
+            tags: Vec::new(),
+            ancestors: Vec::new(),
+            values: Vec::new(),
+        };
         Self { chunk }
     }
 

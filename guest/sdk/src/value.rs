@@ -15,7 +15,11 @@ pub struct ValueRef<'a> {
 
 impl<'a> ValueRef<'a> {
     /// Looks `name` up in `fields`; `None` if it is not there.
-    pub(crate) fn find(values: &'a [Value], fields: &'a [Field], name: &'a str) -> Result<Option<Self>, Error> {
+    pub(crate) fn find(
+        values: &'a [Value],
+        fields: &'a [Field],
+        name: &'a str,
+    ) -> Result<Option<Self>, Error> {
         let Some(field) = fields.iter().find(|field| field.name == name) else {
             return Ok(None);
         };

@@ -84,7 +84,11 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn open(path: Option<&PathBuf>) -> Result<Self> {
         let Some(path) = path else {
-            return Ok(Self { reader: Box::new(BufReader::new(io::stdin())), name: "standard input".to_owned(), number: 0 });
+            return Ok(Self {
+                reader: Box::new(BufReader::new(io::stdin())),
+                name: "standard input".to_owned(),
+                number: 0,
+            });
         };
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| name.clone())?;
@@ -92,7 +96,10 @@ impl Lines {
     }
 
     /// The next line that is not empty, read by `parse`; `None` at the end.
-    pub(crate) fn next<T>(&mut self, parse: impl Fn(&str) -> Result<T, InputError>) -> Result<Option<Line<T>>> {
+    pub(crate) fn next<T>(
+        &mut self,
+        parse: impl Fn(&str) -> Result<T, InputError>,
+    ) -> Result<Option<Line<T>>> {
         loop {
             let mut bytes = Vec::new();
             let read = self.reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut bytes);

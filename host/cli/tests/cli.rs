@@ -1,5 +1,7 @@
 //! The command line as scripts use it: forms, output, exit codes, and what it says of bad input.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets something unexpected fails")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -108,14 +110,18 @@ fn filter_prints_what_is_allowed_and_explains() {
     let ran = bench.run_with("filter --policy p.wasm --request bob.json --explain --format json", CHUNKS);
     assert_eq!(ran.code, 0);
     assert_eq!(ran.err, "{\"allowed\":1,\"denied\":3,\"unreadable\":0}\n");
-    assert_eq!(ran.lines()[1], json!({"id": "high", "decision": "deny", "reasons": ["clearance"], "errors": []}));
+    assert_eq!(
+        ran.lines()[1],
+        json!({"id": "high", "decision": "deny", "reasons": ["clearance"], "errors": []})
+    );
     assert_eq!(ran.lines()[2]["errors"][0]["message"], "the chunk has no attribute `access_level`");
 }
 
 #[test]
 fn an_unreadable_line_is_denied_named_and_loses_nothing_else() {
     let bench = Bench::new();
-    let broken = format!("{{\"id\":\nnot json\n\n{{\"id\":\"twice\",\"id\":\"twice\"}}\n{CHUNKS}{{\"id\":3}}\n");
+    let broken =
+        format!("{{\"id\":\nnot json\n\n{{\"id\":\"twice\",\"id\":\"twice\"}}\n{CHUNKS}{{\"id\":3}}\n");
     bench.write("broken.jsonl", broken);
     let ran = bench.run("filter --policy p.wasm --request bob.json --chunks broken.jsonl --explain");
     assert_eq!(ran.code, 1);
@@ -196,14 +202,20 @@ fn index_then_search() {
 
     bench.write("v.json", "[1, 0]");
     for by in ["--vector v.json", "--text words"] {
-        let ran = bench.run(&format!("search --db d.sqlite --policy p.wasm --request bob.json {by} -k 10 --format json"));
+        let ran = bench.run(&format!(
+            "search --db d.sqlite --policy p.wasm --request bob.json {by} -k 10 --format json"
+        ));
         assert_eq!(ran.code, 0, "{}", ran.err);
         let json = &ran.lines()[0];
         assert_eq!(json["hits"].as_array().unwrap().len(), 1, "{by}");
         assert_eq!(json["hits"][0]["id"], "open");
-        for (name, value) in
-            [("complete", json!(true)), ("examined", json!(1)), ("denied", json!(0)), ("exact", json!(true)), ("generation", json!(1))]
-        {
+        for (name, value) in [
+            ("complete", json!(true)),
+            ("examined", json!(1)),
+            ("denied", json!(0)),
+            ("exact", json!(true)),
+            ("generation", json!(1)),
+        ] {
             assert_eq!(json[name], value, "{name}");
         }
     }
@@ -229,8 +241,16 @@ fn wrong_input_is_an_error_that_names_the_place() {
     for (words, code, message) in [
         ("filter --policy none.wasm --request bob.json", 1, "none.wasm: No such file"),
         ("filter --policy text.wasm --request bob.json", 5, "the bytes are not WebAssembly"),
-        ("filter --policy core.wasm --request bob.json", 5, "it is a core module; `tamis build` makes components"),
-        ("filter --policy cut.wasm --request bob.json", 5, "cut.wasm: not a policy component: it is not valid"),
+        (
+            "filter --policy core.wasm --request bob.json",
+            5,
+            "it is a core module; `tamis build` makes components",
+        ),
+        (
+            "filter --policy cut.wasm --request bob.json",
+            5,
+            "cut.wasm: not a policy component: it is not valid",
+        ),
         ("filter --policy p.cedar --request bob.json", 1, "p.cedar: this version loads compiled policies"),
         ("filter --policy p.wasm --request none.json", 1, "none.json: No such file"),
         ("filter --policy p.wasm --request nobody.json", 1, "nobody.json: missing field `subject`"),
@@ -238,8 +258,16 @@ fn wrong_input_is_an_error_that_names_the_place() {
         ("filter --policy p.wasm", 2, "--request"),
         ("rewrite --policy p.wasm --request bob.json --emit oracle", 2, "possible values: ast, sqlite"),
         ("match --filter bad.json --chunks c.jsonl", 1, "bad.json: filter: the member `attr` is missing"),
-        ("search --db none.sqlite --policy p.wasm --request bob.json --text x", 1, "none.sqlite: there is no such database"),
-        ("search --db not.sqlite --policy p.wasm --request bob.json --text x", 1, "not.sqlite: file is not a database"),
+        (
+            "search --db none.sqlite --policy p.wasm --request bob.json --text x",
+            1,
+            "none.sqlite: there is no such database",
+        ),
+        (
+            "search --db not.sqlite --policy p.wasm --request bob.json --text x",
+            1,
+            "not.sqlite: file is not a database",
+        ),
         (&format!("{search} --text x -k 0"), 1, "k is 0; it must be from 1 to 10000"),
         (&format!("{search} --text x -k 10001"), 1, "k is 10001; it must be from 1 to 10000"),
         (&format!("{search} --text x -k 99999999999"), 2, "99999999999"),

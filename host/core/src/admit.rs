@@ -14,7 +14,9 @@ pub fn footprint_faults(chunk: &Chunk, footprint: &[FootprintAttribute]) -> Vec<
         match chunk.read(&entry.attribute.path, entry.attribute.declared.as_ref()) {
             None if entry.optional => None,
             None => Some(format!("attribute `{name}` is missing")),
-            Some(value) => value.ill_typed().map(|reason| format!("attribute `{name}` is ill-typed: {reason}")),
+            Some(value) => {
+                value.ill_typed().map(|reason| format!("attribute `{name}` is ill-typed: {reason}"))
+            }
         }
     };
     footprint.iter().filter_map(fault).collect()

@@ -191,9 +191,18 @@ mod tests {
     #[test]
     fn redaction_removes_attributes_and_text() {
         let mut chunk = Chunk::new("c");
-        chunk.attributes = json!({"a": {"b": 1, "c": 2}, "d": 3, "e": [{"f": 1}]}).as_object().unwrap().clone();
+        chunk.attributes =
+            json!({"a": {"b": 1, "c": 2}, "d": 3, "e": [{"f": 1}]}).as_object().unwrap().clone();
         chunk.text = Some("secret".into());
-        let attributes = [path(&["a", "b"]), path(&["d"]), path(&["x", "y"]), path(&["d", "z"]), path(&["e", "f"]), vec![]].into();
+        let attributes = [
+            path(&["a", "b"]),
+            path(&["d"]),
+            path(&["x", "y"]),
+            path(&["d", "z"]),
+            path(&["e", "f"]),
+            vec![],
+        ]
+        .into();
         chunk.redact(&Redaction { attributes, text: false });
         assert_eq!(Json::Object(chunk.attributes.clone()), json!({"a": {"c": 2}}));
         assert!(chunk.text.is_some());

@@ -7,9 +7,8 @@ pub type Path = Vec<String>;
 
 /// Writes a path for people: `owner.team`, with names that hold odd characters in quotes.
 pub fn path_text(path: &[String]) -> String {
-    let plain = |name: &String| {
-        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-    };
+    let plain =
+        |name: &String| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let names: Vec<String> =
         path.iter().map(|name| if plain(name) { name.clone() } else { format!("{name:?}") }).collect();
     names.join(".")

@@ -100,7 +100,10 @@ fn read_typed(json: &Json, declared: &Type) -> Value {
     value.unwrap_or_else(|| Value::IllTyped(format!("{} where {declared} is declared", describe(json))))
 }
 
-fn read_typed_record(object: &Map<String, Json>, fields: &std::collections::BTreeMap<String, FieldType>) -> Value {
+fn read_typed_record(
+    object: &Map<String, Json>,
+    fields: &std::collections::BTreeMap<String, FieldType>,
+) -> Value {
     let mut record = Record::new();
     for (name, field) in fields {
         match object.get(name).and_then(|json| read(json, Some(&field.field_type))) {
@@ -233,7 +236,11 @@ mod tests {
             (json!({"__entity": user}), "Entity<User>", uid("User", "a")),
             (json!(["a", "b"]), "Set<Entity<User>>", Value::set([uid("User", "a"), uid("User", "b")])),
             (json!([]), "Set<Long>", Value::set([])),
-            (json!({"a": 1, "b": null}), "{a: Long, b?: Long}", Value::Record([("a".into(), Value::Long(1))].into())),
+            (
+                json!({"a": 1, "b": null}),
+                "{a: Long, b?: Long}",
+                Value::Record([("a".into(), Value::Long(1))].into()),
+            ),
         ] {
             assert_eq!(read(&json, Some(&declared.parse().unwrap())), Some(value), "{json} as {declared}");
         }

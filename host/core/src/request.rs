@@ -117,7 +117,10 @@ impl Request {
     pub fn from_json(text: &str) -> Result<Self, InputError> {
         let Object(raw): Object<RawRequest> = input::parse(text)?;
         if raw.resource.is_some() {
-            return Err(InputError::new("resource", "is not part of this request; the chunks are the resources"));
+            return Err(InputError::new(
+                "resource",
+                "is not part of this request; the chunks are the resources",
+            ));
         }
         Ok(raw.resolve(Vec::new())?.0)
     }
@@ -387,7 +390,8 @@ impl Gathered {
     }
 
     fn close(&self) -> Result<Entities, InputError> {
-        Entities::new(self.by_uid.values().map(Entity::from)).map_err(|error| InputError::new("entities", error))
+        Entities::new(self.by_uid.values().map(Entity::from))
+            .map_err(|error| InputError::new("entities", error))
     }
 }
 
@@ -430,14 +434,38 @@ mod tests {
             (r#"{"subject":{"type":"U","id":"a"}}"#, "missing field `action`"),
             (r#"{"subject":"alice","action":{"name":"r"}}"#, "subject: invalid type: string"),
             (r#"{"subject":["U","a"],"action":{"name":"r"}}"#, "subject: invalid type: sequence"),
-            (r#"{"subject":{"type":"U","id":7},"action":{"name":"r"}}"#, "subject.id: invalid type: integer `7`"),
-            (r#"{"subject":{"type":"U","id":"a","roles":[]},"action":{"name":"r"}}"#, "subject.roles: unknown field"),
-            (r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"user":1}"#, "user: unknown field `user`"),
-            (r#"{"subject":{"type":"U","id":"a","id":"b"},"action":{"name":"r"}}"#, "the key `id` occurs twice"),
-            (r#"{"subject":{"type":"U","id":"a"},"actor":[{"type":"U","id":"a"}],"action":{"name":"r"}}"#, "actor[0]: `U::\"a\"` is given twice"),
-            (r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"resource":{"type":"C","id":"c"}}"#, "resource: is not part"),
-            (r#"{"subject":{"type":"U","id":"a","parents":[{"type":"U","id":"a"}]},"action":{"name":"r"}}"#, "cycle"),
-            (r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"context":[]}"#, "context: invalid type"),
+            (
+                r#"{"subject":{"type":"U","id":7},"action":{"name":"r"}}"#,
+                "subject.id: invalid type: integer `7`",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a","roles":[]},"action":{"name":"r"}}"#,
+                "subject.roles: unknown field",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"user":1}"#,
+                "user: unknown field `user`",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a","id":"b"},"action":{"name":"r"}}"#,
+                "the key `id` occurs twice",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a"},"actor":[{"type":"U","id":"a"}],"action":{"name":"r"}}"#,
+                "actor[0]: `U::\"a\"` is given twice",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"resource":{"type":"C","id":"c"}}"#,
+                "resource: is not part",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a","parents":[{"type":"U","id":"a"}]},"action":{"name":"r"}}"#,
+                "cycle",
+            ),
+            (
+                r#"{"subject":{"type":"U","id":"a"},"action":{"name":"r"},"context":[]}"#,
+                "context: invalid type",
+            ),
         ] {
             let error = Request::from_json(text).unwrap_err().to_string();
             assert!(error.contains(message), "{text}: {error}");

@@ -138,10 +138,8 @@ impl<'a> Reader<'a> {
 
     fn identifier(&mut self) -> Result<&'a str, TypeError> {
         self.skip_space();
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         if !is_identifier(word) {
             return Err(self.error("a name is missing"));
@@ -264,7 +262,10 @@ mod tests {
     fn what_is_no_type_is_refused_with_its_place() {
         for (text, message) in [
             ("", "`` is not a type: a name is missing at byte 0"),
-            ("string", "`string` is not a type: `string` is none of Bool, Long, String, decimal, datetime, duration, ipaddr, Set<…>, Entity<…> at byte 0"),
+            (
+                "string",
+                "`string` is not a type: `string` is none of Bool, Long, String, decimal, datetime, duration, ipaddr, Set<…>, Entity<…> at byte 0",
+            ),
             ("Set<String", "`Set<String` is not a type: `>` is missing at byte 10"),
             ("Long Long", "`Long Long` is not a type: something follows the type at byte 5"),
             ("Entity<>", "`Entity<>` is not a type: a name is missing at byte 7"),

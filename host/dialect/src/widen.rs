@@ -35,7 +35,9 @@ fn bound(
         Filter::And(filters) => {
             Filter::and(filters.iter().map(|part| bound(part, unknown.clone(), judge, left_out)))
         }
-        Filter::Or(filters) => Filter::or(filters.iter().map(|part| bound(part, unknown.clone(), judge, left_out))),
+        Filter::Or(filters) => {
+            Filter::or(filters.iter().map(|part| bound(part, unknown.clone(), judge, left_out)))
+        }
         Filter::Not(inner) => {
             let opposite = if unknown == Filter::Always { Filter::Never } else { Filter::Always };
             Filter::negate(bound(inner, opposite, judge, left_out))

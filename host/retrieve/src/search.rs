@@ -81,7 +81,11 @@ pub struct Found {
 /// # Errors
 /// [`Error::Question`] for a `k` of 0 or beyond 10 000, [`Error::Policy`] if the policy fails, and whatever the source
 /// reports. Nothing is handed out then.
-pub fn search(source: &impl VectorSource, handle: &PolicyHandle, question: &Question<'_>) -> Result<Found, Error> {
+pub fn search(
+    source: &impl VectorSource,
+    handle: &PolicyHandle,
+    question: &Question<'_>,
+) -> Result<Found, Error> {
     if question.k == 0 || question.k > MAX_K {
         return Err(Error::Question(format!("k is {}; it must be from 1 to {MAX_K}", question.k)));
     }

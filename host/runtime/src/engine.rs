@@ -46,7 +46,10 @@ pub struct Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("fuel", &self.fuel).field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("fuel", &self.fuel)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +59,8 @@ impl Runtime {
     /// # Errors
     /// [`Error::Host`] if this machine cannot run WebAssembly or start a thread.
     pub fn new(config: RuntimeConfig) -> Result<Self, Error> {
-        let host = |error: wasmtime::Error| Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"));
+        let host =
+            |error: wasmtime::Error| Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"));
         let mut engine_config = engine_config(config.fuel);
         engine_config.allocation_strategy(pool());
         let engine = Engine::new(&engine_config).or_else(|error| {

@@ -184,7 +184,12 @@ impl PolicyHandle {
 
 /// Loads a policy and makes it prove that it answers: to a stranger about an empty chunk without failing, and then to
 /// the host's own test.
-fn load(runtime: &Runtime, bytes: &[u8], limits: &Limits, self_test: Option<&SelfTest>) -> Result<Policy, Error> {
+fn load(
+    runtime: &Runtime,
+    bytes: &[u8],
+    limits: &Limits,
+    self_test: Option<&SelfTest>,
+) -> Result<Policy, Error> {
     let policy = Policy::load(runtime, bytes, limits)?;
     let stranger = Request::new(EntityUid::new("User", ""), request::RETRIEVE);
     policy.filter(&stranger, &[Chunk::new("")])?;

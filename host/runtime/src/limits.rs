@@ -46,7 +46,8 @@ pub(crate) struct StoreState {
 impl StoreState {
     /// A store in which every gate call is bounded by `limits`.
     pub(crate) fn store(engine: &Engine, limits: &Limits) -> Result<Store<StoreState>, Error> {
-        let state = StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, met: None };
+        let state =
+            StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, met: None };
         let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);

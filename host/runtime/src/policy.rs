@@ -71,7 +71,10 @@ struct Shared {
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy").field("name", &self.shared.manifest.name).field("digest", &self.digest()).finish()
+        f.debug_struct("Policy")
+            .field("name", &self.shared.manifest.name)
+            .field("digest", &self.digest())
+            .finish()
     }
 }
 
@@ -91,15 +94,29 @@ impl Policy {
         let imports = imports(runtime, &component);
         if !imports.is_empty() {
             let names: Vec<String> = imports.iter().map(|Import(name)| format!("`{name}`")).collect();
-            return Err(Error::Artifact(format!("it imports {}; a policy imports nothing", names.join(", "))));
+            return Err(Error::Artifact(format!(
+                "it imports {}; a policy imports nothing",
+                names.join(", ")
+            )));
         }
         let pre = Linker::<StoreState>::new(runtime.engine())
             .instantiate_pre(&component)
             .and_then(PolicyPre::new)
-            .map_err(|error| Error::Artifact(format!("it does not export `tamis:policy/gates`: {error:#}")))?;
+            .map_err(|error| {
+                Error::Artifact(format!("it does not export `tamis:policy/gates`: {error:#}"))
+            })?;
         let manifest = describe(runtime, &pre, limits)?;
         let limits = limits.clone();
-        Ok(Self { shared: Arc::new(Shared { runtime: runtime.clone(), pre, manifest, digest, size: bytes.len(), limits }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                runtime: runtime.clone(),
+                pre,
+                manifest,
+                digest,
+                size: bytes.len(),
+                limits,
+            }),
+        })
     }
 
     /// What the component in `bytes` would import, without running it.
@@ -176,7 +193,10 @@ impl Policy {
 /// Compiles `bytes`, or takes the result of an earlier compilation.
 fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component, Error> {
     if bytes.len() > MAX_BYTES {
-        return Err(Error::Artifact(format!("it is {} bytes long; at most {MAX_BYTES} are allowed", bytes.len())));
+        return Err(Error::Artifact(format!(
+            "it is {} bytes long; at most {MAX_BYTES} are allowed",
+            bytes.len()
+        )));
     }
     match bytes.strip_prefix(MAGIC) {
         None => return Err(Error::Artifact("the bytes are not WebAssembly".to_owned())),
@@ -203,7 +223,8 @@ fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
     for (name, item) in component_type.imports(runtime.engine()) {
         match item.ty {
             ComponentItem::ComponentInstance(instance) => {
-                let exports = instance.exports(runtime.engine()).map(|(member, _)| format!("{name}.{member}"));
+                let exports =
+                    instance.exports(runtime.engine()).map(|(member, _)| format!("{name}.{member}"));
                 let before = imports.len();
                 imports.extend(exports.map(Import));
                 if imports.len() == before {

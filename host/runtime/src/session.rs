@@ -35,7 +35,10 @@ pub enum Admission {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("policy", &self.policy).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("policy", &self.policy)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }
 

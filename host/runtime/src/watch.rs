@@ -25,7 +25,8 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) fn start(handle: Arc<PolicyHandle>, path: &Path) -> Result<Self, Error> {
-        let host = |what: &dyn std::fmt::Display| Error::Host(format!("cannot watch {}: {what}", path.display()));
+        let host =
+            |what: &dyn std::fmt::Display| Error::Host(format!("cannot watch {}: {what}", path.display()));
         let path = std::path::absolute(path).map_err(|error| host(&error))?;
         // The folder and not the file: a file that is replaced by renaming is another file.
         let folder = path.parent().map(Path::to_owned).ok_or_else(|| host(&"it is no file"))?;

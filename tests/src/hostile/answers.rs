@@ -91,11 +91,12 @@ impl Rewrite {
     }
 }
 
-/// The footprint of `entries`, each of a path and a type.
-pub fn footprint(entries: &[(&[&str], Option<&str>)]) -> Abi {
-    let entry = |(path, value_type): &(&[&str], Option<&str>)| {
-        Abi::Record(vec![attribute(path, *value_type), Abi::U8(1)])
-    };
+/// A path and perhaps the notation of a type.
+pub type Entry<'a> = (&'a [&'a str], Option<&'a str>);
+
+/// The footprint of `entries`, all optional.
+pub fn footprint(entries: &[Entry<'_>]) -> Abi {
+    let entry = |(path, value_type): &Entry<'_>| Abi::Record(vec![attribute(path, *value_type), Abi::U8(1)]);
     Abi::List(entries.iter().map(entry).collect())
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tamis_tests::hostile::abi::{Abi, span, text};
-use tamis_tests::hostile::answers::{Manifest, footprint};
+use tamis_tests::hostile::answers::{Entry, Manifest, footprint};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};
 
 use super::{assert_load_refused, assert_others_work, hasty, load, patient};
@@ -14,7 +14,7 @@ fn refused(manifest: Manifest, kind: &str, text: &str) {
 
 #[test]
 fn a_valid_manifest_is_read() {
-    let entries: &[(&[&str], _)] = &[(&["owner", "team"], Some("Set<String>")), (&["owner", "teams"], None)];
+    let entries: &[Entry<'_>] = &[(&["owner", "team"], Some("Set<String>")), (&["owner", "teams"], None)];
     let manifest = Manifest { footprint: footprint(entries), ..Manifest::good() };
     let policy = load(Module { manifest, ..Module::good() }.component(), patient()).unwrap();
     let read = policy.manifest();
@@ -40,7 +40,7 @@ fn another_version_of_the_contract_is_refused() {
 #[test]
 fn a_footprint_names_readable_attributes_once() {
     let deep = format!("{}Long{}", "Set<".repeat(1000), ">".repeat(1000));
-    let cases: &[(&[(&[&str], Option<&str>)], &str)] = &[
+    let cases: &[(&[Entry<'_>], &str)] = &[
         (&[(&["a"], Some("Strin"))], "attribute `a`: `Strin` is not a type"),
         (&[(&["a"], Some(""))], "attribute `a`: `` is not a type"),
         (&[(&["a", "b"], Some(&deep))], "it nests too deep"),

@@ -107,7 +107,9 @@ mod tests {
     fn only_an_indexer_stores_chunks() {
         let chunk = chunk("acme", 3, ["dba"]);
         assert!(!decide::<Clearance>(&bob().action("index").build(), &chunk).allow);
-        let indexer = RequestBuilder::by("Service", "loader").attribute("tenant", "acme").attribute("roles", ["indexer"]);
+        let indexer = RequestBuilder::by("Service", "loader")
+            .attribute("tenant", "acme")
+            .attribute("roles", ["indexer"]);
         assert!(decide::<Clearance>(&indexer.action("index").build(), &chunk).allow);
     }
 

@@ -31,9 +31,9 @@ tamis_sdk::export_policy!(Company);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tamis_sdk::Attribute;
     use tamis_sdk::decide;
     use tamis_sdk::testing::{ChunkBuilder, RequestBuilder};
-    use tamis_sdk::Attribute;
 
     #[test]
     fn both_parts_must_allow() {

@@ -19,7 +19,12 @@ pub struct DataSource;
 
 impl Policy for DataSource {
     fn manifest() -> Manifest {
-        Manifest::of("data-source").reads(AGENT_USABLE).reads_optional(MIN_AGE).rule("agents").rule("age").rule("index")
+        Manifest::of("data-source")
+            .reads(AGENT_USABLE)
+            .reads_optional(MIN_AGE)
+            .rule("agents")
+            .rule("age")
+            .rule("index")
     }
 
     fn filter_chunk(request: &Request, chunk: &Chunk) -> Result<Decision, Error> {

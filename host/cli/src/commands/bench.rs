@@ -64,7 +64,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     let allowed = policy.filter(&request, &chunks)?.iter().filter(|decision| decision.allow).count();
     let mut rows = Vec::new();
     for batch in args.batch.map_or(BATCHES.to_vec(), |batch| vec![batch]) {
-        rows.push((format!("filter, batches of {batch}"), "chunk", filter(&policy, &request, &chunks, batch as usize)?));
+        rows.push((
+            format!("filter, batches of {batch}"),
+            "chunk",
+            filter(&policy, &request, &chunks, batch as usize)?,
+        ));
     }
     let query = Query { collection: String::new(), k: 10 };
     rows.push((
@@ -72,7 +76,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
         "call",
         Samples::take(|| Ok(policy.filter(&request, chunks.get(..1).unwrap_or_default())?.len()))?,
     ));
-    rows.push(("rewrite".to_owned(), "call", Samples::take(|| policy.rewrite(&request, &query).map(|_| 1).map_err(Into::into))?));
+    rows.push((
+        "rewrite".to_owned(),
+        "call",
+        Samples::take(|| policy.rewrite(&request, &query).map(|_| 1).map_err(Into::into))?,
+    ));
     rows.push(("load, compiled anew".to_owned(), "call", load(&runtime, &bytes, &limits)?));
     report(args.format, &policy, &chunks, allowed, &rows)?;
     Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
@@ -125,11 +133,19 @@ fn report(
     output::line(&format!("  {} chunks, {allowed} of them allowed\n", chunks.len()))?;
     let mut table = output::Table::new(["", "p50", "p99", "per"]);
     for (name, unit, samples) in rows {
-        table.row([name.clone(), time(samples.percentile(50)), time(samples.percentile(99)), (*unit).to_owned()]);
+        table.row([
+            name.clone(),
+            time(samples.percentile(50)),
+            time(samples.percentile(99)),
+            (*unit).to_owned(),
+        ]);
     }
     output::line(&table.text())?;
     if let Some(bytes) = memory {
-        output::line(&format!("\n  peak memory of this process: {:.1} MiB", bytes as f64 / f64::from(1 << 20)))?;
+        output::line(&format!(
+            "\n  peak memory of this process: {:.1} MiB",
+            bytes as f64 / f64::from(1 << 20)
+        ))?;
     }
     Ok(())
 }

@@ -46,9 +46,13 @@ impl Counts {
     fn report(&self, format: Format) {
         let Self { allowed, denied, unreadable } = self;
         match format {
-            Format::Json => eprintln!("{}", json!({"allowed": allowed, "denied": denied, "unreadable": unreadable})),
+            Format::Json => {
+                eprintln!("{}", json!({"allowed": allowed, "denied": denied, "unreadable": unreadable}))
+            }
             Format::Text if *unreadable == 0 => eprintln!("{allowed} allowed, {denied} denied"),
-            Format::Text => eprintln!("{allowed} allowed, {denied} denied, {unreadable} unreadable and so denied"),
+            Format::Text => {
+                eprintln!("{allowed} allowed, {denied} denied, {unreadable} unreadable and so denied")
+            }
         }
     }
 }
@@ -91,8 +95,11 @@ fn write(
 
 /// `{"id","decision","reasons","errors"}`: each error with the rule that failed and why.
 fn explanation(chunk: &Chunk, decision: &Decision) -> Json {
-    let errors: Vec<Json> =
-        decision.errors.iter().map(|error| json!({"policy": error.policy, "message": error.message})).collect();
+    let errors: Vec<Json> = decision
+        .errors
+        .iter()
+        .map(|error| json!({"policy": error.policy, "message": error.message}))
+        .collect();
     let word = if decision.allow { "allow" } else { "deny" };
     json!({"id": chunk.uid.id, "decision": word, "reasons": decision.reasons, "errors": errors})
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     })?;
     let mut store = Store::create(&args.db)?;
     let bar = progress("indexing", chunks.len());
-    let report = tamis_retrieve::index(&mut store, &handle, &request, chunks, |done| bar.set_position(done as u64))?;
+    let report =
+        tamis_retrieve::index(&mut store, &handle, &request, chunks, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     for rejected in &report.rejected {
         output::json_line(&json!({"id": rejected.id, "rejected": rejected.reasons}))?;

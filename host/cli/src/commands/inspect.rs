@@ -43,7 +43,8 @@ fn print(policy: &Policy) -> Result<()> {
     output::line("")?;
     let mut table = output::Table::new(["footprint", "type", ""]);
     for entry in &manifest.footprint {
-        let declared = entry.attribute.declared.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+        let declared =
+            entry.attribute.declared.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
         let optional = if entry.optional { "may be absent" } else { "required" };
         table.row([path_text(&entry.attribute.path), declared, optional.to_owned()]);
     }

@@ -30,7 +30,8 @@ pub(crate) fn in_sqlite(rewrite: &Rewrite) -> Json {
     for left_out in &translation.widened {
         eprintln!("left to the filter gate: {left_out}");
     }
-    let parameters: Vec<Json> = translation.native.parameters.iter().map(|parameter| parameter.to_json()).collect();
+    let parameters: Vec<Json> =
+        translation.native.parameters.iter().map(|parameter| parameter.to_json()).collect();
     let mut json = rewrite.to_json();
     if let Some(object) = json.as_object_mut() {
         object.insert("exact".to_owned(), json!(rewrite.exact && translation.is_exact()));

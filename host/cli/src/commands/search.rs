@@ -57,7 +57,11 @@ fn print(found: &Found) -> Result<()> {
     for (place, hit) in found.hits.iter().enumerate() {
         let title = hit.chunk.attributes.get("title").and_then(Json::as_str).unwrap_or(&hit.chunk.uid.id);
         let heading = format!("{:>2}. {title}", place + 1);
-        output::line(&format!("{}  {}", output::bold(&heading), output::dim(&format!("{:.3}", hit.distance))))?;
+        output::line(&format!(
+            "{}  {}",
+            output::bold(&heading),
+            output::dim(&format!("{:.3}", hit.distance))
+        ))?;
         if let Some(text) = &hit.chunk.text {
             output::line(&format!("    {}", output::shortened(text, 200)))?;
         }

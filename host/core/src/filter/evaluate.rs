@@ -99,7 +99,10 @@ mod tests {
             (r#"{"op":"starts-with","attr":["t"],"value":"a"}"#, vec![1, 5]),
             (r#"{"op":"starts-with","attr":["t"],"value":""}"#, vec![1, 2, 5, 7, 8]),
             (r#"{"op":"less","attr":["t"],"value":5}"#, vec![]),
-            (r#"{"op":"equals","attr":["t"],"type":"Entity<U>","value":{"__entity":{"type":"U","id":"a"}}}"#, vec![1, 5]),
+            (
+                r#"{"op":"equals","attr":["t"],"type":"Entity<U>","value":{"__entity":{"type":"U","id":"a"}}}"#,
+                vec![1, 5],
+            ),
             (r#"{"op":"equals","attr":["t"],"value":{"__entity":{"type":"U","id":"a"}}}"#, vec![]),
             (r#"{"op":"equals","attr":["t","x"],"value":"a"}"#, vec![]),
         ] {
@@ -116,7 +119,10 @@ mod tests {
         let b = r#"{"op":"equals","attr":["t"],"value":"b"}"#;
         assert_eq!(matched(&format!(r#"{{"op":"or","args":[{a},{b}]}}"#)), [1, 2, 5]);
         assert_eq!(matched(&format!(r#"{{"op":"and","args":[{a},{b}]}}"#)), [0; 0]);
-        assert_eq!(matched(&format!(r#"{{"op":"and","args":[{a},{{"op":"exists","attr":["t"]}}]}}"#)), [1, 5]);
+        assert_eq!(
+            matched(&format!(r#"{{"op":"and","args":[{a},{{"op":"exists","attr":["t"]}}]}}"#)),
+            [1, 5]
+        );
         assert_eq!(matched(r#"{"op":"and","args":[]}"#).len(), 8);
         assert_eq!(matched(r#"{"op":"or","args":[]}"#).len(), 0);
     }
@@ -136,8 +142,14 @@ mod tests {
             (r#"{"op":"less","attr":["f"],"value":6}"#, false),
             (r#"{"op":"exists","attr":["f"]}"#, true),
             (r#"{"op":"readable","attr":["f"]}"#, false),
-            (r#"{"op":"less","attr":["f"],"type":"decimal","value":{"__extn":{"fn":"decimal","arg":"5.1"}}}"#, true),
-            (r#"{"op":"less","attr":["d"],"type":"datetime","value":{"__extn":{"fn":"datetime","arg":"2026-01-02"}}}"#, true),
+            (
+                r#"{"op":"less","attr":["f"],"type":"decimal","value":{"__extn":{"fn":"decimal","arg":"5.1"}}}"#,
+                true,
+            ),
+            (
+                r#"{"op":"less","attr":["d"],"type":"datetime","value":{"__extn":{"fn":"datetime","arg":"2026-01-02"}}}"#,
+                true,
+            ),
             (r#"{"op":"less","attr":["d"],"value":{"__extn":{"fn":"datetime","arg":"2026-01-02"}}}"#, false),
         ] {
             assert_eq!(filter(text).matches(&chunk), expected, "{text}");
@@ -150,8 +162,14 @@ mod tests {
         for (text, expected) in [
             (r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Chunk","id":"c"}}}"#, true),
             (r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Folder","id":"c"}}}"#, false),
-            (r#"{"op":"contains-any","on":"ancestors","values":[{"__entity":{"type":"Folder","id":"f"}}]}"#, true),
-            (r#"{"op":"contains-any","on":"ancestors","values":[{"__entity":{"type":"Chunk","id":"c"}}]}"#, false),
+            (
+                r#"{"op":"contains-any","on":"ancestors","values":[{"__entity":{"type":"Folder","id":"f"}}]}"#,
+                true,
+            ),
+            (
+                r#"{"op":"contains-any","on":"ancestors","values":[{"__entity":{"type":"Chunk","id":"c"}}]}"#,
+                false,
+            ),
         ] {
             assert_eq!(filter(text).matches(&chunk), expected, "{text}");
         }

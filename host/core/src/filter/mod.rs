@@ -156,7 +156,10 @@ mod tests {
                 Filter::and([And(vec![a.clone(), b.clone()]), c.clone()]),
                 And(vec![a.clone(), b.clone(), c.clone()]),
             ),
-            (Filter::or([Or(vec![a.clone(), b.clone()]), c.clone()]), Or(vec![a.clone(), b.clone(), c.clone()])),
+            (
+                Filter::or([Or(vec![a.clone(), b.clone()]), c.clone()]),
+                Or(vec![a.clone(), b.clone(), c.clone()]),
+            ),
             (Filter::and([Or(vec![a.clone(), b.clone()])]), Or(vec![a.clone(), b.clone()])),
             (Filter::negate(Always), Never),
             (Filter::negate(Never), Always),

@@ -98,7 +98,8 @@ impl fmt::Display for Value {
                 write!(f, "[{}]", elements.join(", "))
             }
             Self::Record(fields) => {
-                let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
                 write!(f, "{{{}}}", fields.join(", "))
             }
             Self::IllTyped(_) => f.write_str("(unreadable)"),

@@ -80,7 +80,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn len(&self) -> Result<usize, Error> {
-        let count: i64 = self.sqlite(self.connection.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)))?;
+        let count: i64 =
+            self.sqlite(self.connection.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)))?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 

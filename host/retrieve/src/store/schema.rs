@@ -33,7 +33,8 @@ impl Problem {
 
 /// Checks that a file is ours, or lays it out if it is empty.
 pub(super) fn prepare(connection: &Connection) -> Result<(), Problem> {
-    let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+    let number =
+        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     let application = number("application_id")?;
     if tables == 0 && application == 0 {

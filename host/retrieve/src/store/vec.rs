@@ -22,9 +22,14 @@ pub(super) fn register() -> Result<(), String> {
         // SAFETY: `sqlite3_vec_init` is an extension entry point of exactly this signature; the crate that links it
         // declares it without arguments. SQLite calls it with a valid connection whenever one is opened.
         unsafe {
-            let entry = std::mem::transmute::<*const (), EntryPoint>(sqlite_vec::sqlite3_vec_init as *const ());
+            let entry =
+                std::mem::transmute::<*const (), EntryPoint>(sqlite_vec::sqlite3_vec_init as *const ());
             rusqlite::ffi::sqlite3_auto_extension(Some(entry))
         }
     });
-    if code == rusqlite::ffi::SQLITE_OK { Ok(()) } else { Err(format!("sqlite-vec cannot be registered: code {code}")) }
+    if code == rusqlite::ffi::SQLITE_OK {
+        Ok(())
+    } else {
+        Err(format!("sqlite-vec cannot be registered: code {code}"))
+    }
 }

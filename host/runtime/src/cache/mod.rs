@@ -39,8 +39,13 @@ impl Cache {
     /// # Errors
     /// [`Error::Host`] if the folder cannot be made, belongs to someone else, or is open to someone else.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let host = |what: &dyn std::fmt::Display| Error::Host(format!("policy cache {}: {what}", folder.display()));
-        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(|error| host(&error))?;
+        let host =
+            |what: &dyn std::fmt::Display| Error::Host(format!("policy cache {}: {what}", folder.display()));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(folder)
+            .map_err(|error| host(&error))?;
         let metadata = fs::symlink_metadata(folder).map_err(|error| host(&error))?;
         if !metadata.is_dir() {
             return Err(host(&"it is not a folder"));
@@ -50,7 +55,9 @@ impl Cache {
         }
         if metadata.mode() & 0o777 != FOLDER_MODE {
             let mode = metadata.mode() & 0o777;
-            return Err(host(&format!("its mode is {mode:o}; it must be 700, since code in it is run as it is")));
+            return Err(host(&format!(
+                "its mode is {mode:o}; it must be 700, since code in it is run as it is"
+            )));
         }
         Ok(Self { folder: folder.to_owned() })
     }
@@ -69,7 +76,11 @@ impl Cache {
         };
         let usable = Record::split(&bytes).and_then(|(record, code)| {
             let wanted = Record { component: *digest.bytes(), engine: engine_hash(engine), code: hash(code) };
-            if record == wanted { trusted::deserialize(engine, code) } else { Err("it is not what was stored".into()) }
+            if record == wanted {
+                trusted::deserialize(engine, code)
+            } else {
+                Err("it is not what was stored".into())
+            }
         });
         match usable {
             Ok(component) => Some(component),
@@ -88,7 +99,13 @@ impl Cache {
         }
     }
 
-    fn try_put(&self, engine: &Engine, digest: &Digest, component: &Component, path: &Path) -> Result<(), String> {
+    fn try_put(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        component: &Component,
+        path: &Path,
+    ) -> Result<(), String> {
         let code = component.serialize().map_err(|error| error.to_string())?;
         let record = Record { component: *digest.bytes(), engine: engine_hash(engine), code: hash(&code) };
         let header = record.encode()?;

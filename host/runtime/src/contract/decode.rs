@@ -51,12 +51,17 @@ pub(crate) fn manifest(raw: gates::Manifest) -> Result<Manifest, Error> {
         };
         if let Some(known) = footprint.iter().find(|known| overlaps(known)) {
             let known = tamis_core::decision::path_text(&known.attribute.path);
-            return Err(broken(format!("its footprint names the attribute `{known}` twice, or a part of it")));
+            return Err(broken(format!(
+                "its footprint names the attribute `{known}` twice, or a part of it"
+            )));
         }
         footprint.push(FootprintAttribute { attribute, optional: entry.optional });
     }
-    let policies =
-        raw.policies.into_iter().map(|info| PolicyInfo { id: info.id, annotations: info.annotations }).collect();
+    let policies = raw
+        .policies
+        .into_iter()
+        .map(|info| PolicyInfo { id: info.id, annotations: info.annotations })
+        .collect();
     Ok(Manifest {
         contract: raw.contract,
         name: raw.name,
@@ -119,7 +124,8 @@ impl Unfold<'_> {
         let position = index as usize;
         let raw = self.raw;
         let node = raw.nodes.get(position).filter(|_| position < bound);
-        let node = node.ok_or_else(|| broken(format!("its filter refers to node {index}, which is not before it")))?;
+        let node =
+            node.ok_or_else(|| broken(format!("its filter refers to node {index}, which is not before it")))?;
         let mut all = |children: &[u32]| -> Result<Vec<Filter>, Error> {
             children.iter().map(|child| self.node(*child, position, depth + 1)).collect()
         };
@@ -133,7 +139,9 @@ impl Unfold<'_> {
             gates::Node::Readable(operand) => Filter::Test(self.operand(*operand)?, Test::Readable),
             gates::Node::Equals(raw) => self.comparison(raw, Test::Equals)?,
             gates::Node::Less(raw) => self.comparison(raw, |v| Test::Compare(Comparison::Less, v))?,
-            gates::Node::LessOrEqual(raw) => self.comparison(raw, |v| Test::Compare(Comparison::LessOrEqual, v))?,
+            gates::Node::LessOrEqual(raw) => {
+                self.comparison(raw, |v| Test::Compare(Comparison::LessOrEqual, v))?
+            }
             gates::Node::Greater(raw) => self.comparison(raw, |v| Test::Compare(Comparison::Greater, v))?,
             gates::Node::GreaterOrEqual(raw) => {
                 self.comparison(raw, |v| Test::Compare(Comparison::GreaterOrEqual, v))?
@@ -153,7 +161,11 @@ impl Unfold<'_> {
         Ok(Filter::Test(self.operand(raw.operand)?, test(value)))
     }
 
-    fn membership(&mut self, raw: &gates::Membership, test: impl Fn(Vec<Value>) -> Test) -> Result<Filter, Error> {
+    fn membership(
+        &mut self,
+        raw: &gates::Membership,
+        test: impl Fn(Vec<Value>) -> Test,
+    ) -> Result<Filter, Error> {
         let bound = self.raw.values.len();
         let values = raw.values.iter().map(|index| self.value(*index, bound, 0)).collect::<Result<_, _>>()?;
         Ok(Filter::Test(self.operand(raw.operand)?, test(values)))
@@ -172,17 +184,22 @@ impl Unfold<'_> {
     fn value(&mut self, index: u32, bound: usize, depth: usize) -> Result<Value, Error> {
         self.spend()?;
         if depth > MAX_VALUE_DEPTH {
-            return Err(Error::Limit(format!("its filter has values nested deeper than {MAX_VALUE_DEPTH} levels")));
+            return Err(Error::Limit(format!(
+                "its filter has values nested deeper than {MAX_VALUE_DEPTH} levels"
+            )));
         }
         let position = index as usize;
         let raw = self.raw;
         let value = raw.values.get(position).filter(|_| position < bound);
-        let value = value.ok_or_else(|| broken(format!("its filter refers to value {index}, which is not before it")))?;
+        let value = value
+            .ok_or_else(|| broken(format!("its filter refers to value {index}, which is not before it")))?;
         Ok(match value {
             gates::Value::Boolean(value) => Value::Bool(*value),
             gates::Value::Long(value) => Value::Long(*value),
             gates::Value::Text(text) => Value::String(text.clone()),
-            gates::Value::Entity(uid) => Value::Entity(EntityUid::new(uid.entity_type.clone(), uid.id.clone())),
+            gates::Value::Entity(uid) => {
+                Value::Entity(EntityUid::new(uid.entity_type.clone(), uid.id.clone()))
+            }
             gates::Value::Decimal(value) => Value::Decimal(*value),
             gates::Value::Datetime(value) => Value::Datetime(*value),
             gates::Value::Duration(value) => Value::Duration(*value),
@@ -199,7 +216,10 @@ impl Unfold<'_> {
                 for field in fields {
                     let value = self.value(field.value, position, depth + 1)?;
                     if record.insert(field.name.clone(), value).is_some() {
-                        return Err(broken(format!("its filter has a record with two fields `{}`", field.name)));
+                        return Err(broken(format!(
+                            "its filter has a record with two fields `{}`",
+                            field.name
+                        )));
                     }
                 }
                 Value::Record(record)

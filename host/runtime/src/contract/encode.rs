@@ -93,7 +93,8 @@ fn entity_uid(uid: &EntityUid) -> gates::EntityUid {
 }
 
 fn position(length: usize) -> Result<u32, Error> {
-    u32::try_from(length).map_err(|_| Error::Host("a request or chunk holds more than 2^32 values".to_owned()))
+    u32::try_from(length)
+        .map_err(|_| Error::Host("a request or chunk holds more than 2^32 values".to_owned()))
 }
 
 /// Values in one list, children before parents.
@@ -104,8 +105,9 @@ struct Arena {
 
 impl Arena {
     fn fields(&mut self, record: &Record) -> Result<Vec<gates::Field>, Error> {
-        let field =
-            |(name, value): (&String, &Value)| Ok(gates::Field { name: name.clone(), value: self.push(value)? });
+        let field = |(name, value): (&String, &Value)| {
+            Ok(gates::Field { name: name.clone(), value: self.push(value)? })
+        };
         record.iter().map(field).collect()
     }
 
@@ -125,9 +127,9 @@ impl Arena {
                 };
                 gates::Value::Ip(gates::IpNetwork { address, prefix: network.prefix() })
             }
-            Value::Set(elements) => {
-                gates::Value::Set(elements.iter().map(|element| self.push(element)).collect::<Result<_, _>>()?)
-            }
+            Value::Set(elements) => gates::Value::Set(
+                elements.iter().map(|element| self.push(element)).collect::<Result<_, _>>()?,
+            ),
             Value::Record(fields) => gates::Value::Record(self.fields(fields)?),
             Value::IllTyped(reason) => gates::Value::IllTyped(reason.clone()),
         };

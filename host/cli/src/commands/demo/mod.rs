@@ -83,7 +83,10 @@ fn runtime(workspace: &Workspace) -> Result<Runtime> {
 fn policy_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let path = folder.join(name);
     std::fs::read(&path).with_context(|| {
-        format!("{}: the demo's policies are built by `./run demo`, which runs this command too", path.display())
+        format!(
+            "{}: the demo's policies are built by `./run demo`, which runs this command too",
+            path.display()
+        )
     })
 }
 
@@ -110,13 +113,15 @@ fn admit(workspace: &Workspace, handle: &PolicyHandle) -> Result<Store> {
         let offered: Vec<Chunk> = chunks.iter().cloned().chain([careless.clone()]).collect();
         let bar = progress(&format!("indexing for {tenant}"), offered.len());
         let start = Instant::now();
-        let report = index(&mut store, handle, &loader(tenant)?, offered, |done| bar.set_position(done as u64))?;
+        let report =
+            index(&mut store, handle, &loader(tenant)?, offered, |done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for reason in report.rejected.iter().flat_map(|rejected| &rejected.reasons) {
             *reasons.entry(reason).or_default() += 1;
         }
-        let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         line(&format!(
             "   loader of {tenant:<7} {:>5} stored, {:>4} refused: {}  {}",
             report.stored,
@@ -153,9 +158,13 @@ fn show(
 ) -> Result<Found> {
     let found = search(store, handle, &Question::new(&person.request, by(asked), K))?;
     line(&format!("   {}  {}", bold(&person.name), dim(&person.about)))?;
-    let mut table = output::Table::new(["    near", "title", "tenant", "level", "roles", "agents", "min. age"]);
+    let mut table =
+        output::Table::new(["    near", "title", "tenant", "level", "roles", "agents", "min. age"]);
     for hit in &found.hits {
-        table.row(row(hit, &if asked.vector.is_some() { format!("{:.2}", 1.0 - hit.distance) } else { String::new() }));
+        table.row(row(
+            hit,
+            &if asked.vector.is_some() { format!("{:.2}", 1.0 - hit.distance) } else { String::new() },
+        ));
     }
     let is_gone = |hit: &&Hit| found.hits.iter().all(|now| now.chunk.uid != hit.chunk.uid);
     for hit in earlier.iter().flat_map(|earlier| &earlier.hits).filter(is_gone) {
@@ -181,7 +190,13 @@ fn row(hit: &Hit, near: &str) -> [String; 7] {
 }
 
 /// By which rule the nearest chunks of all are withheld. Only the operator of a system sees this.
-fn withheld(store: &Store, handle: &PolicyHandle, person: &Person, asked: &Asked, found: &Found) -> Result<String> {
+fn withheld(
+    store: &Store,
+    handle: &PolicyHandle,
+    person: &Person,
+    asked: &Asked,
+    found: &Found,
+) -> Result<String> {
     let mut all = store.open(by(asked), &Filter::Always)?.candidates;
     let nearest: Vec<Chunk> = all.next_page(WITHHELD)?.into_iter().map(|candidate| candidate.chunk).collect();
     let mut rules: BTreeMap<String, usize> = BTreeMap::new();
@@ -204,7 +219,8 @@ fn withheld(store: &Store, handle: &PolicyHandle, person: &Person, asked: &Asked
 
 /// The rewritten query of the first person, and what everything costs.
 fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Asked) -> Result<()> {
-    let Some(person) = people.iter().find(|person| !person.request.actors().is_empty()).or(people.first()) else {
+    let Some(person) = people.iter().find(|person| !person.request.actors().is_empty()).or(people.first())
+    else {
         return Ok(());
     };
     line(&bold(&format!("3. Rewrite: what the database is asked for {}", person.name)))?;
@@ -212,7 +228,10 @@ fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Aske
     let found = search(store, handle, &question)?;
     line(&format!("   {}", found.filter))?;
     let sql = Sqlite::default().translate(&found.filter).native;
-    line(&format!("   {}", dim(&format!("in SQLite: {} parameters, {}", sql.parameters.len(), output::shortened(&sql.text, 84)))))?;
+    line(&format!(
+        "   {}",
+        dim(&format!("in SQLite: {} parameters, {}", sql.parameters.len(), output::shortened(&sql.text, 84)))
+    ))?;
     line("")?;
 
     line(&bold("4. Cost"))?;
@@ -225,7 +244,8 @@ fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Aske
     let query = tamis_core::Query { collection: String::new(), k: K };
     let rewrite = best(|| policy.rewrite(&person.request, &query).map(|_| ()).map_err(Into::into))?;
     let whole = best(|| search(store, handle, &question).map(|_| ()).map_err(Into::into))?;
-    let mut table = output::Table::new([format!("for {} ({principals} principals)", person.name), String::new()]);
+    let mut table =
+        output::Table::new([format!("for {} ({principals} principals)", person.name), String::new()]);
     table.row(["filter, per chunk in a batch of 1000".to_owned(), time(filter)]);
     table.row(["rewrite, in a new instance".to_owned(), time(rewrite)]);
     table.row(["search, all gates and the database".to_owned(), time(whole)]);
@@ -246,7 +266,9 @@ fn best(mut run: impl FnMut() -> Result<()>) -> Result<f64> {
 
 fn close(args: &DemoArgs, workspace: &Workspace, people: &[Person]) -> Result<()> {
     if args.keep.is_none() {
-        return line(&dim("Ask another question with `--question 7` or `--question \"your own words\"`; `--keep DIR` keeps all files."));
+        return line(&dim(
+            "Ask another question with `--question 7` or `--question \"your own words\"`; `--keep DIR` keeps all files.",
+        ));
     }
     for person in people {
         let name = person.name.to_lowercase().replace(' ', "-");
@@ -260,7 +282,7 @@ fn close(args: &DemoArgs, workspace: &Workspace, people: &[Person]) -> Result<()
     ))
 }
 
-pub(super) fn by(asked: &Asked) -> By<'_> {
+fn by(asked: &Asked) -> By<'_> {
     match &asked.vector {
         Some(vector) => By::Vector(vector),
         None => By::Text(&asked.text),

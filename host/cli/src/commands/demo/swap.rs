@@ -48,7 +48,8 @@ impl Swap<'_> {
         let new = Digest::of(after);
         let stop = AtomicBool::new(false);
         let (seen, waits) = std::thread::scope(|scope| -> Result<(Vec<Seen>, Vec<Duration>)> {
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| self.search_until(&stop, new))).collect();
+            let threads: Vec<_> =
+                (0..THREADS).map(|_| scope.spawn(|| self.search_until(&stop, new))).collect();
             let waits = self.swap_often([before, after]);
             stop.store(true, Ordering::Relaxed);
             let seen = threads.into_iter().map(|thread| match thread.join() {
@@ -59,7 +60,9 @@ impl Swap<'_> {
         })?;
         report(&seen, &waits)?;
         let name = self.handle.current().policy().manifest().name.clone();
-        line(&format!("   Now `{name}` serves, which treats agents and minors apart. The same question again:"))?;
+        line(&format!(
+            "   Now `{name}` serves, which treats agents and minors apart. The same question again:"
+        ))?;
         line("")?;
         let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
         for (person, earlier) in self.people.iter().zip(shown).filter(|(person, _)| is_affected(person)) {
@@ -78,10 +81,15 @@ impl Swap<'_> {
             let bytes = if swap % 2 == 0 { after } else { before };
             let wanted = Digest::of(bytes);
             let start = Instant::now();
-            std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, &path)).context("the policy file")?;
+            std::fs::write(&aside, bytes)
+                .and_then(|()| std::fs::rename(&aside, &path))
+                .context("the policy file")?;
             while self.handle.current().policy().digest() != wanted {
                 if start.elapsed() > PATIENCE {
-                    let error = self.handle.last_error().map_or_else(|| "no error".to_owned(), |error| error.to_string());
+                    let error = self
+                        .handle
+                        .last_error()
+                        .map_or_else(|| "no error".to_owned(), |error| error.to_string());
                     bail!("the new policy was not enforced within {} s: {error}", PATIENCE.as_secs());
                 }
                 std::thread::sleep(Duration::from_millis(1));

@@ -1,0 +1,147 @@
+//! k means k: whatever share of the chunks is readable, wherever it lies, and however little the source can express.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use tamis_core::{Chunk, Request};
+use tamis_retrieve::{By, Found, Question, Store, VectorSource, search};
+use tamis_runtime::PolicyHandle;
+use tamis_tests::user;
+
+use crate::corpus::{Database, Wide, clearance, ids, placed, ranked, vectors};
+
+/// More than twice what sqlite-vec ranks at once, so that widening has to go on by other means.
+const CHUNKS: usize = 10_000;
+const DIMENSIONS: usize = 16;
+
+/// Who asks, and the native answer to what they may read.
+struct Reader {
+    name: &'static str,
+    clearance: i64,
+    role: &'static str,
+    readable: usize,
+}
+
+const READERS: &[Reader] = &[
+    Reader { name: "100 %", clearance: 3, role: "staff", readable: 10_000 },
+    Reader { name: "10 %", clearance: 2, role: "staff", readable: 1_000 },
+    Reader { name: "1 %", clearance: 1, role: "staff", readable: 100 },
+    Reader { name: "0.1 %", clearance: 0, role: "staff", readable: 10 },
+    Reader { name: "the farthest 1 %", clearance: 3, role: "far", readable: 100 },
+    Reader { name: "the farthest five", clearance: 3, role: "farthest", readable: 5 },
+    Reader { name: "nothing", clearance: 3, role: "visitor", readable: 0 },
+];
+
+impl Reader {
+    fn request(&self) -> Request {
+        user("reader", "acme", self.clearance, &[self.role])
+    }
+
+    fn may_read(&self, chunk: &Chunk) -> bool {
+        let roles = chunk.attributes["user_roles"].as_array().unwrap();
+        chunk.attributes["access_level"].as_i64().unwrap() <= self.clearance
+            && roles.iter().any(|role| role.as_str() == Some(self.role))
+    }
+}
+
+/// Chunks of which one in ten, hundred and thousand has a lower level, and those far from `query` have roles of their own.
+fn chunks(query: &[f32]) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = vectors(CHUNKS, DIMENSIONS)
+        .iter()
+        .enumerate()
+        .map(|(index, vector)| {
+            let level = [1000, 100, 10].iter().position(|share| index % share == 0).unwrap_or(3);
+            placed(&index.to_string(), i64::try_from(level).unwrap(), &["staff"], vector)
+        })
+        .collect();
+    for (from_the_end, (index, _)) in ranked(&chunks, query).into_iter().rev().take(100).enumerate() {
+        let vector = chunks[index].vector.clone().unwrap();
+        let roles: &[&str] = if from_the_end < 5 { &["staff", "far", "farthest"] } else { &["staff", "far"] };
+        let level = chunks[index].attributes["access_level"].as_i64().unwrap();
+        chunks[index] = placed(&index.to_string(), level, roles, &vector);
+    }
+    chunks
+}
+
+#[test]
+fn k_means_k_and_recall_is_one() {
+    let query = &vectors(CHUNKS + 1, DIMENSIONS)[CHUNKS];
+    let chunks = chunks(query);
+    let database = Database::of(&chunks);
+    let handle = clearance();
+    let order = ranked(&chunks, query);
+    let ask = Ask { handle: &handle, chunks: &chunks, order: &order, query };
+    let begun = Instant::now();
+    for reader in READERS {
+        assert_eq!(chunks.iter().filter(|chunk| reader.may_read(chunk)).count(), reader.readable);
+        for k in [1, 10, 100] {
+            let hits = reader.readable.min(k);
+            let exact = ask.check(&database.store, reader, k);
+            assert!(exact.exact && exact.widened.is_empty());
+            assert_eq!((exact.examined, exact.denied), (hits, 0), "{}, k {k}", reader.name);
+
+            let wide = ask.check(&Wide(&database.store), reader, k);
+            assert!(!wide.exact);
+            assert_eq!(wide.widened, ["everything"]);
+            assert_eq!(wide.examined, ask.reach(reader, k), "{}, k {k}", reader.name);
+            assert_eq!(wide.denied, wide.examined - hits);
+        }
+    }
+    println!("{} searches in {:?}", READERS.len() * 6, begun.elapsed());
+}
+
+struct Ask<'a> {
+    handle: &'a PolicyHandle,
+    chunks: &'a [Chunk],
+    order: &'a [(usize, f64)],
+    query: &'a [f32],
+}
+
+impl Ask<'_> {
+    /// Searches, and asserts that the hits are the nearest chunks that `reader` may read, in order.
+    fn check(&self, source: &impl VectorSource, reader: &Reader, k: usize) -> Found {
+        let request = reader.request();
+        let question = Question::new(&request, By::Vector(self.query), u32::try_from(k).unwrap());
+        let found = search(source, self.handle, &question).unwrap();
+        assert!(found.complete, "{}, k {k}", reader.name);
+        let expected: Vec<(usize, f64)> =
+            self.order.iter().copied().filter(|(index, _)| reader.may_read(&self.chunks[*index])).take(k).collect();
+        let nearest: BTreeSet<&str> =
+            expected.iter().map(|(index, _)| self.chunks[*index].uid.id.as_str()).collect();
+        assert_eq!(ids(&found).into_iter().collect::<BTreeSet<_>>(), nearest, "{}, k {k}", reader.name);
+        assert_eq!(found.hits.len(), reader.readable.min(k));
+        for (hit, (_, distance)) in found.hits.iter().zip(expected) {
+            assert!((hit.distance - distance).abs() < 1e-5, "{} is not {distance}", hit.distance);
+            assert!(hit.decision.allow && hit.decision.reasons.contains("role"));
+        }
+        assert!(found.hits.is_sorted_by(|a, b| a.distance <= b.distance));
+        found
+    }
+
+    /// How many chunks must be looked at, nearest first, to see `k` readable ones: all, if there are not so many.
+    fn reach(&self, reader: &Reader, k: usize) -> usize {
+        let readable = self.order.iter().enumerate().filter(|(_, (index, _))| reader.may_read(&self.chunks[*index]));
+        readable.map(|(place, _)| place + 1).nth(k - 1).unwrap_or(self.order.len())
+    }
+}
+
+#[test]
+fn beyond_what_sqlite_vec_ranks_at_once() {
+    let vectors = vectors(5_000, 4);
+    let chunks: Vec<Chunk> =
+        (0..).zip(&vectors).map(|(index, vector): (i32, _)| placed(&index.to_string(), 0, &["staff"], vector)).collect();
+    let database = Database::of(&chunks);
+    let everyone = user("reader", "acme", 0, &["staff"]);
+    let check = |source: &dyn Fn(&Question<'_>) -> Found| {
+        let found = source(&Question::new(&everyone, By::Vector(&vectors[0]), 4_500));
+        assert_eq!((found.hits.len(), found.examined, found.denied, found.complete), (4_500, 4_500, 0, true));
+        assert_eq!(ids(&found).into_iter().collect::<BTreeSet<_>>().len(), 4_500);
+        for (hit, (_, distance)) in found.hits.iter().zip(ranked(&chunks, &vectors[0])) {
+            assert!((hit.distance - distance).abs() < 1e-5);
+        }
+    };
+    let handle = clearance();
+    let store: &Store = &database.store;
+    check(&|question| search(store, &handle, question).unwrap());
+    check(&|question| search(&Wide(store), &handle, question).unwrap());
+}
