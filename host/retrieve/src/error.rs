@@ -29,8 +29,10 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// A stored chunk cannot be read.
-    #[error("the stored chunk `{id}` cannot be read: {source}")]
+    #[error("{path}: the stored chunk `{id}` cannot be read: {source}")]
     Chunk {
+        /// The file.
+        path: String,
         /// Which one.
         id: String,
         /// Why not.

@@ -1,5 +1,7 @@
 //! A policy that can be replaced while it serves.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +15,8 @@ use crate::policy::{Digest, Policy};
 use crate::session::Admission;
 use crate::watch::Watch;
 
-/// A check that a new policy must pass before it serves: it gets the candidate and says what is wrong with it.
+/// A check that a new policy must pass before it serves: it gets the candidate and says what is wrong with it. One that
+/// panics is not passed.
 pub type SelfTest = Arc<dyn Fn(&Policy) -> Result<(), String> + Send + Sync>;
 
 /// One immutable loaded policy, with its place in the order of those that served.
@@ -134,7 +137,8 @@ impl PolicyHandle {
         }
     }
 
-    /// Replaces the policy whenever the file at `path` changes, until the returned guard is dropped.
+    /// Replaces the policy whenever the file at `path` changes, until the returned guard is dropped. What the system does
+    /// not tell of (another target of a link, another folder, a network file system) takes a second longer.
     ///
     /// # Errors
     /// [`Error::Host`] if the folder of `path` cannot be watched.
@@ -195,7 +199,14 @@ fn load(
     policy.filter(&stranger, &[Chunk::new("")])?;
     policy.rewrite(&stranger, &Query { collection: String::new(), k: 1 })?;
     if let Some(test) = self_test {
-        test(&policy).map_err(Error::SelfTest)?;
+        // A panic would end the thread that watches the file, and with it all reloading.
+        let result = catch_unwind(AssertUnwindSafe(|| test(&policy)));
+        result.unwrap_or_else(|panic| Err(panic_message(panic))).map_err(Error::SelfTest)?;
     }
     Ok(policy)
+}
+
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast::<String>().map(|text| *text);
+    text.unwrap_or_else(|panic| panic.downcast::<&str>().map_or("it panicked", |text| *text).to_owned())
 }

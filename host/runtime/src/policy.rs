@@ -15,7 +15,7 @@ use crate::limits::{Limits, StoreState};
 use crate::session::{Admission, Session};
 
 /// Components larger than this are refused before anything reads them. Ten thousand compiled rules stay well below.
-const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
 /// Both kinds of WebAssembly binary start with these four bytes.
 const MAGIC: &[u8] = b"\0asm";
@@ -190,14 +190,17 @@ impl Policy {
     }
 }
 
+/// Refuses a component of so many bytes if nobody should even read it.
+pub(crate) fn check_size(bytes: u64) -> Result<(), Error> {
+    if bytes > MAX_BYTES {
+        return Err(Error::Artifact(format!("it is {bytes} bytes long; at most {MAX_BYTES} are allowed")));
+    }
+    Ok(())
+}
+
 /// Compiles `bytes`, or takes the result of an earlier compilation.
 fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component, Error> {
-    if bytes.len() > MAX_BYTES {
-        return Err(Error::Artifact(format!(
-            "it is {} bytes long; at most {MAX_BYTES} are allowed",
-            bytes.len()
-        )));
-    }
+    check_size(bytes.len() as u64)?;
     match bytes.strip_prefix(MAGIC) {
         None => return Err(Error::Artifact("the bytes are not WebAssembly".to_owned())),
         Some(rest) if rest.starts_with(CORE_MODULE) => {

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use tamis_tests::hostile::{Module, TRAP};
-//! let component = Module { filter_chunk: TRAP, ..Module::good() }.component();
+//! let component = Module { describe: TRAP, ..Module::good() }.component();
 //! ```
 
 pub mod abi;
@@ -65,6 +65,11 @@ impl Module {
             decision: Decision::allow(),
             rewrite: Rewrite::of(vec![node::always()]),
         }
+    }
+
+    /// As [`Module::good`] with another body of `filter-chunk`.
+    pub fn filtering(filter_chunk: &'static str) -> Self {
+        Self { filter_chunk, ..Self::good() }
     }
 
     /// The component, with the contract's description as `tamis build` adds it.

@@ -189,5 +189,5 @@ fn components_in_components_cannot_unfold_into_many() {
     assert!(bytes.len() < 1500);
     let start = Instant::now();
     assert_load_refused(bytes, patient(), "artifact", "");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }

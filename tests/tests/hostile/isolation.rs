@@ -69,7 +69,7 @@ fn a_session_that_failed_answers_only_its_error() {
     let filter_chunk =
         "(if (i32.eq (i32.load offset=68 (local.get $arguments)) (i32.const 4)) (then (unreachable)))
         (global.get $allow)";
-    let policy = load(Module { filter_chunk, ..Module::good() }.component(), patient()).unwrap();
+    let policy = load(Module::filtering(filter_chunk).component(), patient()).unwrap();
     let mixed = [chunk(r#"{"id":"a"}"#), chunk(r#"{"id":"fail"}"#), chunk(r#"{"id":"b"}"#)];
     let mut session = policy.session(&bob()).unwrap();
     let mut other = policy.session(&bob()).unwrap();
@@ -90,11 +90,11 @@ fn a_session_that_failed_answers_only_its_error() {
 fn a_policy_that_never_ends_does_not_keep_others_from_answering() {
     let runtime = Runtime::shared().unwrap();
     let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
-    let endless = Module { filter_chunk: FOREVER, ..Module::good() }.component();
+    let endless = Module::filtering(FOREVER).component();
     let endless = Policy::load(&runtime, &endless, &limits).unwrap();
     let only_b = "(select (global.get $allow) (global.get $deny)
         (i32.eq (i32.load8_u (i32.load offset=64 (local.get $arguments))) (i32.const 98)))";
-    let good = Module { filter_chunk: only_b, ..Module::good() }.component();
+    let good = Module::filtering(only_b).component();
     let good = Policy::load(&runtime, &good, &patient()).unwrap();
 
     let done = Arc::new(AtomicBool::new(false));

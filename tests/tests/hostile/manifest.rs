@@ -70,7 +70,7 @@ fn a_large_footprint_does_not_hold_up_the_host() {
     let bytes = Module { manifest, ..Module::good() }.component();
     let start = Instant::now();
     let _ = load(bytes, patient());
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_others_work();
 }
 

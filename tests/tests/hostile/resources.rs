@@ -12,8 +12,8 @@ const OUT_OF_MEMORY: &str = "it wanted more than 16777216 bytes of memory";
 #[test]
 fn a_policy_that_never_ends_is_interrupted() {
     let good = Module::good();
-    // Both load: nothing allocates or filters before there is a request.
-    assert_filter_refused(&Module { filter_chunk: FOREVER, ..good.clone() }, hasty(), "limit", LATE);
+    // These load: what never ends does not run before there is a request.
+    assert_filter_refused(&Module::filtering(FOREVER), hasty(), "limit", LATE);
     assert_filter_refused(&Module { realloc: FOREVER, ..good.clone() }, hasty(), "limit", LATE);
     assert_filter_refused(&Module { post_return: FOREVER, ..good.clone() }, hasty(), "limit", LATE);
     assert_rewrite_refused(&Module { rewrite_query: FOREVER, ..good.clone() }, hasty(), "limit", LATE);
@@ -27,7 +27,7 @@ fn a_batch_has_one_deadline() {
     let slow = "(local $left i32) (local.set $left (i32.const 3000000))
         (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
         (global.get $allow)";
-    let policy = load(Module { filter_chunk: slow, ..Module::good() }.component(), hasty()).unwrap();
+    let policy = load(Module::filtering(slow).component(), hasty()).unwrap();
     let many = vec![chunks()[0].clone(); 10_000];
     assert_refused(returns(move || policy.filter(&bob(), &many)), "limit", LATE);
 }
@@ -36,19 +36,9 @@ fn a_batch_has_one_deadline() {
 fn memory_is_limited() {
     let growing =
         "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
-    assert_filter_refused(
-        &Module { filter_chunk: growing, ..Module::good() },
-        patient(),
-        "limit",
-        OUT_OF_MEMORY,
-    );
+    assert_filter_refused(&Module::filtering(growing), patient(), "limit", OUT_OF_MEMORY);
     let at_once = "(drop (memory.grow (i32.const 16384))) (unreachable)";
-    assert_filter_refused(
-        &Module { filter_chunk: at_once, ..Module::good() },
-        patient(),
-        "limit",
-        OUT_OF_MEMORY,
-    );
+    assert_filter_refused(&Module::filtering(at_once), patient(), "limit", OUT_OF_MEMORY);
 
     // 32 MiB are more than a policy may have; 1 GiB is more than the engine has.
     assert_load_refused(
@@ -58,10 +48,10 @@ fn memory_is_limited() {
         OUT_OF_MEMORY,
     );
     assert_load_refused(
-        Module { pages: 16384, ..Module::good() }.component(),
+        Module { pages: 16383, ..Module::good() }.component(),
         patient(),
         "artifact",
-        "memory",
+        "minimum byte size of 1073741824 which exceeds the limit",
     );
 }
 
@@ -75,7 +65,7 @@ fn memory_is_limited_over_all_instances_of_a_component() {
 #[test]
 fn a_policy_that_is_refused_memory_can_go_on() {
     let modest = "(drop (memory.grow (i32.const 16384))) (global.get $allow)";
-    assert_allows(&load(Module { filter_chunk: modest, ..Module::good() }.component(), patient()).unwrap());
+    assert_allows(&load(Module::filtering(modest).component(), patient()).unwrap());
 }
 
 #[test]
@@ -87,7 +77,12 @@ fn tables_and_instances_are_limited() {
     };
     assert_filter_refused(&growing, patient(), "limit", "it wanted a table of more than 20000 elements");
     let huge = Module { more: "(table 1000000000 funcref)", ..Module::good() };
-    assert_load_refused(huge.component(), patient(), "artifact", "XXX");
+    assert_load_refused(
+        huge.component(),
+        patient(),
+        "artifact",
+        "minimum element size of 1000000000 which exceeds the limit",
+    );
 
     let good = Module::good().component();
     load(with_instances(&good, "(module)", 8), patient()).unwrap();
@@ -135,7 +130,7 @@ fn a_policy_that_gives_up_is_a_trap() {
 fn fuel_is_limited_and_counted_the_same_everywhere() {
     let with_fuel = || Runtime::new(RuntimeConfig { fuel: true, cache: None }).unwrap();
     let (here, there) = (with_fuel(), with_fuel());
-    let bytes = Module { filter_chunk: FOREVER, ..Module::good() }.component();
+    let bytes = Module::filtering(FOREVER).component();
     let policy = Policy::load(&here, &bytes, &Limits { fuel: Some(10_000), ..patient() }).unwrap();
     assert_refused(
         returns(move || policy.filter(&bob(), &chunks())),

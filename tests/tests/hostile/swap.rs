@@ -19,8 +19,8 @@ fn unfit() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("another contract", Module { manifest, ..good() }.component(), "contract"),
         ("a start that never ends", Module { start: FOREVER, ..good() }.component(), "limit"),
         ("a describe that traps", Module { describe: TRAP, ..good() }.component(), "trap"),
-        ("a filter gate that traps", Module { filter_chunk: TRAP, ..good() }.component(), "trap"),
-        ("a filter gate that never ends", Module { filter_chunk: FOREVER, ..good() }.component(), "limit"),
+        ("a filter gate that traps", Module::filtering(TRAP).component(), "trap"),
+        ("a filter gate that never ends", Module::filtering(FOREVER).component(), "limit"),
         ("a rewrite gate that traps", Module { rewrite_query: TRAP, ..good() }.component(), "trap"),
         ("an empty filter", Module { rewrite: Rewrite::of(vec![]), ..good() }.component(), "contract"),
         ("too much memory", Module { pages: 512, ..good() }.component(), "limit"),
@@ -72,7 +72,7 @@ fn the_hosts_own_test_has_the_last_word() {
     let runtime = Runtime::shared().unwrap();
     let handle =
         PolicyHandle::with_self_test(&runtime, &Module::good().component(), patient(), Some(test)).unwrap();
-    let denying = Module { filter_chunk: "(global.get $deny)", ..Module::good() }.component();
+    let denying = Module::filtering("(global.get $deny)").component();
     assert_refused(handle.replace(&denying), "self-test", "`a` must be allowed");
     assert_eq!(handle.current().number(), 1);
     assert!(handle.last_error().is_some());

@@ -36,7 +36,8 @@ impl Database {
 
     /// Indexes `chunks` as the loader of the tenant `acme`.
     pub(crate) fn index(&mut self, chunks: &[Chunk]) -> IndexReport {
-        tamis_retrieve::index(&mut self.store, &clearance(), &loader("acme"), chunks.to_vec(), |_| {}).unwrap()
+        tamis_retrieve::index(&mut self.store, &clearance(), &loader("acme"), chunks.to_vec(), |_| {})
+            .unwrap()
     }
 }
 
@@ -72,12 +73,15 @@ pub(crate) fn placed(id: &str, level: i64, roles: &[&str], vector: &[f32]) -> Ch
 
 /// The index of every chunk with its cosine distance from `vector`, nearest first, computed in 64 bits.
 pub(crate) fn ranked(chunks: &[Chunk], vector: &[f32]) -> Vec<(usize, f64)> {
-    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
     let distance = |stored: &[f32]| {
         1.0 - dot(stored, vector) / (dot(stored, stored).sqrt() * dot(vector, vector).sqrt())
     };
-    let with_vector = chunks.iter().enumerate().filter_map(|(index, chunk)| Some((index, chunk.vector.as_ref()?)));
-    let mut ranked: Vec<(usize, f64)> = with_vector.map(|(index, stored)| (index, distance(stored))).collect();
+    let with_vector =
+        chunks.iter().enumerate().filter_map(|(index, chunk)| Some((index, chunk.vector.as_ref()?)));
+    let mut ranked: Vec<(usize, f64)> =
+        with_vector.map(|(index, stored)| (index, distance(stored))).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     ranked
 }

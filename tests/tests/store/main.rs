@@ -8,10 +8,10 @@
     reason = "a failure here is a failure of the test"
 )]
 
-//mod concurrency;
+mod concurrency;
 mod corpus;
-//mod files;
-//mod index;
+mod files;
+mod index;
 mod recall;
 mod search;
 mod text;

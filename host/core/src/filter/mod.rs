@@ -131,6 +131,18 @@ impl Filter {
     }
 }
 
+impl Comparison {
+    /// Whether `ordering` satisfies this comparison.
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,18 +179,6 @@ mod tests {
             (Filter::negate(a.clone()), Not(Box::new(a))),
         ] {
             assert_eq!(built, expected);
-        }
-    }
-}
-
-impl Comparison {
-    /// Whether `ordering` satisfies this comparison.
-    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
-        match self {
-            Self::Less => ordering.is_lt(),
-            Self::LessOrEqual => ordering.is_le(),
-            Self::Greater => ordering.is_gt(),
-            Self::GreaterOrEqual => ordering.is_ge(),
         }
     }
 }

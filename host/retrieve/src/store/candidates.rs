@@ -75,7 +75,7 @@ impl View<'_> {
         let mut query = self.sqlite(self.snapshot.prepare_cached(&sql))?;
         let mut candidates = Vec::new();
         for (row, distance) in ranked {
-            let chunk = self.sqlite(query.query_row([row], |row| Ok(read_chunk(row))))??;
+            let chunk = self.sqlite(query.query_row([row], |row| Ok(read_chunk(row, self.path))))??;
             candidates.push(Candidate { chunk, distance });
         }
         Ok(candidates)

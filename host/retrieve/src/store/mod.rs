@@ -99,7 +99,7 @@ impl Store {
     /// If the database fails, or the stored chunk cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
         let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
-        let row = self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row))).optional();
+        let row = self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row, &self.path))).optional();
         self.sqlite(row)?.transpose()
     }
 
@@ -148,8 +148,8 @@ impl Condition {
 }
 
 /// Reads a chunk from a row of [`CHUNK_COLUMNS`].
-fn read_chunk(row: &Row<'_>) -> Result<Chunk, Error> {
-    let unreadable = |id: &str, source| Error::Chunk { id: id.to_owned(), source };
+fn read_chunk(row: &Row<'_>, path: &str) -> Result<Chunk, Error> {
+    let unreadable = |id: &str, source| Error::Chunk { path: path.to_owned(), id: id.to_owned(), source };
     let column = |index: usize| -> Result<String, Error> {
         row.get(index).map_err(|error| unreadable("?", InputError::new("", error)))
     };

@@ -44,11 +44,9 @@ impl<'a> Transaction<'a> {
     /// If the database fails, or the stored chunk cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
         let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
-        let row = self.sqlite(
-            self.inner
-                .prepare_cached(&sql)
-                .and_then(|mut query| query.query_row(params![id], |row| Ok(read_chunk(row))).optional()),
-        )?;
+        let row = self.sqlite(self.inner.prepare_cached(&sql).and_then(|mut query| {
+            query.query_row(params![id], |row| Ok(read_chunk(row, self.path))).optional()
+        }))?;
         row.transpose()
     }
 

@@ -7,7 +7,7 @@ mod record;
 mod trusted;
 
 use std::fs;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -41,12 +41,14 @@ impl Cache {
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let host =
             |what: &dyn std::fmt::Display| Error::Host(format!("policy cache {}: {what}", folder.display()));
+        // The folder that is checked here must be the one that is used, wherever the process goes.
+        let folder = std::path::absolute(folder).map_err(|error| host(&error))?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(FOLDER_MODE)
-            .create(folder)
+            .create(&folder)
             .map_err(|error| host(&error))?;
-        let metadata = fs::symlink_metadata(folder).map_err(|error| host(&error))?;
+        let metadata = fs::symlink_metadata(&folder).map_err(|error| host(&error))?;
         if !metadata.is_dir() {
             return Err(host(&"it is not a folder"));
         }
@@ -59,7 +61,7 @@ impl Cache {
                 "its mode is {mode:o}; it must be 700, since code in it is run as it is"
             )));
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder })
     }
 
     /// The compiled form of the component with this digest, if an engine like this one stored it. What cannot be used is
@@ -109,12 +111,13 @@ impl Cache {
         let code = component.serialize().map_err(|error| error.to_string())?;
         let record = Record { component: *digest.bytes(), engine: engine_hash(engine), code: hash(&code) };
         let header = record.encode()?;
-        // Written aside and renamed, so that no one ever reads half a file. The process id keeps two writers apart.
-        let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+        // Written aside and renamed, so that no one ever reads half a file. Chance keeps writers apart: threads, processes,
+        // and containers that share the folder and each have a process 1.
+        let aside =
+            path.with_extension(format!("{:016x}.tmp", RandomState::new().hash_one(std::process::id())));
         let written = fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(FILE_MODE)
             .open(&aside)
             .and_then(|mut file| file.write_all(&header).and_then(|()| file.write_all(&code)))
@@ -131,12 +134,17 @@ impl Cache {
     }
 }
 
-/// Reads a file that belongs to this user, is no link, and that nobody else may write.
+/// Reads a file that belongs to this user, is no link, and that nobody else may open.
 fn read_private(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = fs::OpenOptions::new().read(true).custom_flags(trusted::NO_FOLLOW).open(path)?;
     let metadata = file.metadata()?;
-    let private = metadata.is_file() && metadata.uid() == trusted::user_id() && metadata.mode() & 0o077 == 0;
-    if !private {
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if metadata.uid() != trusted::user_id() {
+        return Err(io::Error::other("the file belongs to another user"));
+    }
+    if metadata.mode() & 0o077 != 0 {
         return Err(io::Error::other("the file is open to others"));
     }
     if metadata.len() > MAX_FILE {
