@@ -127,7 +127,7 @@ fn an_unreadable_line_is_denied_named_and_loses_nothing_else() {
     assert_eq!(ran.code, 1);
     assert_eq!(ran.lines().len(), 8);
     assert!(ran.err.contains("broken.jsonl:2: line 1 column 2: expected ident"), "{}", ran.err);
-    assert!(ran.err.contains("broken.jsonl:4: line 1 column 19: the key `id` occurs twice"), "{}", ran.err);
+    assert!(ran.err.contains("broken.jsonl:4: line 1 column 18: the key `id` occurs twice"), "{}", ran.err);
     assert!(ran.err.contains("broken.jsonl:9: id: invalid type: integer `3`"), "{}", ran.err);
     assert!(ran.err.contains("1 allowed, 3 denied, 4 unreadable"), "{}", ran.err);
     assert_eq!(ran.lines()[1]["decision"], "deny");

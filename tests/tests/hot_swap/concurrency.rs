@@ -11,7 +11,7 @@ use tamis_runtime::{Admission, Answer, Digest, PolicyHandle};
 use super::{allows, bob, chunks, decider, filter_of, handle, name, policy, query};
 
 const READERS: usize = 8;
-const SWAPS: u64 = 300;
+const SWAPS: u64 = 200;
 /// More chunks than one instant decides on, so that swaps fall into batches.
 const BATCH: usize = 64;
 

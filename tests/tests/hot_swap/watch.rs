@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tamis_runtime::{Error, PolicyHandle, Runtime, SelfTest, Watch};
+use tamis_runtime::{Digest, Error, PolicyHandle, Runtime, SelfTest, Watch};
+use tamis_tests::example;
 use tempfile::TempDir;
 
 use super::{bob, chunks, decider, handle, patient, policy};
@@ -113,6 +114,19 @@ fn written_in_two_steps_with_a_pause() {
     drop(file);
     watched.soon_serves("written whole", 2);
     assert_eq!(watched.generation(), 2);
+}
+
+/// The other tests use policies of a few lines.
+#[test]
+fn replaced_by_a_policy_of_a_real_size() {
+    let watched = Watched::new();
+    for name in ["clearance", "data-source", "company"] {
+        let bytes = example(name);
+        fs::write(&watched.path, &bytes).unwrap();
+        let what = format!("{name}, {} bytes", bytes.len());
+        soon(&what, || watched.handle.current().policy().digest() == Digest::of(&bytes));
+    }
+    assert_eq!((watched.generation(), watched.handle.last_error()), (4, None));
 }
 
 #[test]

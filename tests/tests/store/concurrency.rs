@@ -32,7 +32,7 @@ fn readers_see_whole_versions_while_one_writes() {
     let write = || {
         let mut store = Store::open(&path).unwrap();
         for number in 1..=VERSIONS {
-            let report = index(&mut store, &handle, &loader("acme"), version(number), |_| {}).unwrap();
+            let report = index(&mut store, handle, &loader("acme"), version(number), |_| {}).unwrap();
             assert_eq!(report.stored, 20);
         }
         written.store(true, Ordering::Release);
@@ -44,8 +44,8 @@ fn readers_see_whole_versions_while_one_writes() {
         while newest < VERSIONS {
             let last = written.load(Ordering::Acquire);
             for found in [
-                search(&store, &handle, &Question::new(&bob, by, 25)).unwrap(),
-                search(&Wide(&store), &handle, &Question::new(&bob, by, 20)).unwrap(),
+                search(&store, handle, &Question::new(&bob, by, 25)).unwrap(),
+                search(&Wide(&store), handle, &Question::new(&bob, by, 20)).unwrap(),
             ] {
                 let version = |chunk: &Chunk| chunk.attributes["version"].as_i64().unwrap();
                 let versions: Vec<i64> = found.hits.iter().map(|hit| version(&hit.chunk)).collect();
@@ -87,7 +87,7 @@ fn a_search_sees_one_state_from_beginning_to_end() {
 
         let mut writer = Store::open(&database.path()).unwrap();
         let changes = vec![chunk("b", 9.0, "changed"), chunk("c", 0.15, "words"), chunk("d", 0.12, "words")];
-        assert_eq!(index(&mut writer, &clearance(), &loader("acme"), changes, |_| {}).unwrap().stored, 3);
+        assert_eq!(index(&mut writer, clearance(), &loader("acme"), changes, |_| {}).unwrap().stored, 3);
 
         assert_eq!(page(1), [pair("b", "words more")]);
         assert_eq!(page(5), [pair("c", "words more more")]);
@@ -96,7 +96,7 @@ fn a_search_sees_one_state_from_beginning_to_end() {
         drop(opened);
 
         let bob = user("bob", "acme", 0, &["analyst"]);
-        let found = search(&database.store, &clearance(), &Question::new(&bob, by, 3)).unwrap();
+        let found = search(&database.store, clearance(), &Question::new(&bob, by, 3)).unwrap();
         let mut now = ids(&found);
         now.sort_unstable();
         assert_eq!(now, ["a", "c", "d"]);
@@ -113,7 +113,7 @@ fn many_may_create_and_write_at_once() {
         barrier.wait();
         let mut store = Store::create(path).unwrap();
         let chunk = placed(&number.to_string(), 0, &["analyst"], &[1.0, 2.0]);
-        assert_eq!(index(&mut store, &handle, &loader("acme"), vec![chunk], |_| {}).unwrap().stored, 1);
+        assert_eq!(index(&mut store, handle, &loader("acme"), vec![chunk], |_| {}).unwrap().stored, 1);
     };
     std::thread::scope(|scope| {
         for number in 0..8 {

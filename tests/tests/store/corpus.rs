@@ -1,6 +1,7 @@
 //! What these tests share: stores, chunks with vectors, and exact answers computed apart from the code under test.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tamis_core::{Chunk, Filter, Request};
@@ -36,13 +37,18 @@ impl Database {
 
     /// Indexes `chunks` as the loader of the tenant `acme`.
     pub(crate) fn index(&mut self, chunks: &[Chunk]) -> IndexReport {
-        tamis_retrieve::index(&mut self.store, &clearance(), &loader("acme"), chunks.to_vec(), |_| {})
-            .unwrap()
+        tamis_retrieve::index(&mut self.store, clearance(), &loader("acme"), chunks.to_vec(), |_| {}).unwrap()
     }
 }
 
 /// The policy `clearance`, serving.
-pub(crate) fn clearance() -> PolicyHandle {
+pub(crate) fn clearance() -> &'static PolicyHandle {
+    static SERVING: LazyLock<PolicyHandle> = LazyLock::new(replaceable);
+    &SERVING
+}
+
+/// The policy `clearance`, for a test that replaces it.
+pub(crate) fn replaceable() -> PolicyHandle {
     PolicyHandle::new(&Runtime::shared().unwrap(), &example("clearance"), Limits::default()).unwrap()
 }
 

@@ -115,20 +115,20 @@ fn a_locked_store_can_be_read_and_waits_to_be_written() {
     let handle = clearance();
     locked(&path, Duration::from_secs(60), || {
         let begun = Instant::now();
-        let found = search(&database.store, &handle, &Question::new(&bob, here, 5)).unwrap();
+        let found = search(&database.store, handle, &Question::new(&bob, here, 5)).unwrap();
         assert_eq!(ids(&found), ["a"]);
         assert_eq!(Store::open(&path).unwrap().len().unwrap(), 1);
         assert!(begun.elapsed() < Duration::from_secs(4), "reading waited {:?}", begun.elapsed());
 
         let begun = Instant::now();
-        let failed = index(&mut database.store, &handle, &loader("acme"), vec![chunk("b")], |_| {});
+        let failed = index(&mut database.store, handle, &loader("acme"), vec![chunk("b")], |_| {});
         assert_eq!(named(&path, failed), "database is locked");
         assert!(begun.elapsed() > Duration::from_secs(4), "writing waited only {:?}", begun.elapsed());
     });
     assert_eq!(database.store.get("b").unwrap(), None);
     locked(&path, Duration::from_millis(500), || {
         assert_eq!(
-            index(&mut database.store, &handle, &loader("acme"), vec![chunk("b")], |_| {}).unwrap().stored,
+            index(&mut database.store, handle, &loader("acme"), vec![chunk("b")], |_| {}).unwrap().stored,
             1
         );
     });
@@ -220,12 +220,12 @@ fn a_damaged_file_gives_errors_and_never_a_panic() {
         check(store.len().err());
         check(store.get("7").err());
         for by in [By::Vector(&[1.0, 7.0]), By::Text("word7")] {
-            check(search(&store, &handle, &Question::new(&bob, by, 10)).err());
+            check(search(&store, handle, &Question::new(&bob, by, 10)).err());
             check(
                 store.open(by, &Filter::Always).and_then(|mut opened| opened.candidates.next_page(500)).err(),
             );
         }
-        check(index(&mut store, &handle, &loader("acme"), chunks[..20].to_vec(), |_| {}).err());
+        check(index(&mut store, handle, &loader("acme"), chunks[..20].to_vec(), |_| {}).err());
         Ok(())
     });
     println!("{} operations failed, {} did not", failed.get(), went_well.get());

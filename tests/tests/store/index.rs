@@ -4,17 +4,17 @@ use tamis_core::{Chunk, EntityUid, Request};
 use tamis_retrieve::{By, Error, IndexReport, Question, index, search};
 use tamis_tests::{chunk, document, example, user};
 
-use crate::corpus::{Database, clearance, ids, loader, placed, vectors};
+use crate::corpus::{Database, clearance, ids, loader, placed, replaceable, vectors};
 
 /// What became of `chunks`: the ids of those stored, and the others with their reasons.
 fn outcome(database: &mut Database, request: &Request, chunks: &[Chunk]) -> (usize, Vec<(String, String)>) {
-    let report = index(&mut database.store, &clearance(), request, chunks.to_vec(), |_| {}).unwrap();
+    let report = index(&mut database.store, clearance(), request, chunks.to_vec(), |_| {}).unwrap();
     let rejected = report.rejected.into_iter().map(|rejected| (rejected.id, rejected.reasons.join("; ")));
     (report.stored, rejected.collect())
 }
 
 fn found(database: &Database, request: &Request, by: By<'_>) -> Vec<String> {
-    let found = search(&database.store, &clearance(), &Question::new(request, by, 100)).unwrap();
+    let found = search(&database.store, clearance(), &Question::new(request, by, 100)).unwrap();
     ids(&found).into_iter().map(str::to_owned).collect()
 }
 
@@ -108,7 +108,7 @@ fn large_inputs_are_stored_in_batches_and_keep_their_order() {
             _ => placed(&index.to_string(), 0, &["analyst"], vector),
         })
         .collect();
-    let handle = clearance();
+    let handle = replaceable();
     let mut done = Vec::new();
     let report: IndexReport = index(&mut database.store, &handle, &loader("acme"), chunks, |count| {
         done.push(count);

@@ -68,9 +68,8 @@ fn k_means_k_and_recall_is_one() {
     let query = &vectors(CHUNKS + 1, DIMENSIONS)[CHUNKS];
     let chunks = chunks(query);
     let database = Database::of(&chunks);
-    let handle = clearance();
     let order = ranked(&chunks, query);
-    let ask = Ask { handle: &handle, chunks: &chunks, order: &order, query };
+    let ask = Ask { handle: clearance(), chunks: &chunks, order: &order, query };
     let begun = Instant::now();
     for reader in READERS {
         assert_eq!(chunks.iter().filter(|chunk| reader.may_read(chunk)).count(), reader.readable);
@@ -150,6 +149,6 @@ fn beyond_what_sqlite_vec_ranks_at_once() {
     };
     let handle = clearance();
     let store: &Store = &database.store;
-    check(&|question| search(store, &handle, question).unwrap());
-    check(&|question| search(&Wide(store), &handle, question).unwrap());
+    check(&|question| search(store, handle, question).unwrap());
+    check(&|question| search(&Wide(store), handle, question).unwrap());
 }

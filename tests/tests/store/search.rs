@@ -9,7 +9,7 @@ use tamis_retrieve::{By, Error, Found, Question, VectorSource, search};
 use tamis_runtime::PolicyHandle;
 use tamis_tests::{chunk, example, generate, principal, request, user, user_with_agent};
 
-use crate::corpus::{Database, Wide, clearance, ids, placed, ranked, vectors};
+use crate::corpus::{Database, Wide, clearance, ids, placed, ranked, replaceable, vectors};
 
 const QUERY: By<'static> = By::Vector(&[1.0, 0.5, -0.5, 0.2]);
 
@@ -72,7 +72,7 @@ fn a_budget_ends_a_search_and_the_answer_says_so() {
         (1000, 301, true),
     ] {
         let question = Question { budget, ..Question::new(&bob, QUERY, u32::try_from(k).unwrap()) };
-        let found = search(&Wide(&database.store), &handle, &question).unwrap();
+        let found = search(&Wide(&database.store), handle, &question).unwrap();
         let examined = if complete { allowed.get(k - 1).map_or(all.len(), |_| reach(k)) } else { budget };
         let hits: Vec<&str> = all[..examined].iter().filter(|id| allowed.contains(id)).copied().collect();
         assert_eq!(ids(&found), hits, "k {k}, budget {budget}");
@@ -83,7 +83,7 @@ fn a_budget_ends_a_search_and_the_answer_says_so() {
         );
     }
     let question = Question { budget: 3, ..Question::new(&bob, QUERY, 10) };
-    let found = search(&database.store, &handle, &question).unwrap();
+    let found = search(&database.store, handle, &question).unwrap();
     assert_eq!(ids(&found), allowed[..3]);
     assert_eq!((found.complete, found.examined, found.denied, found.exact), (false, 3, 0, true));
 }
@@ -93,11 +93,11 @@ fn fewer_than_k_is_complete_if_there_are_no_more() {
     let chunks = chunks();
     let database = Database::of(&chunks);
     let allowed = nearest(&chunks, |chunk| readable(chunk, 1, "analyst"));
-    let found = find(&database.store, &clearance(), &analyst(), 10_000);
+    let found = find(&database.store, clearance(), &analyst(), 10_000);
     assert_eq!(ids(&found), allowed);
     assert_eq!((found.complete, found.examined, found.denied), (true, allowed.len(), 0));
 
-    let found = find(&Database::new().store, &clearance(), &analyst(), 10);
+    let found = find(&Database::new().store, clearance(), &analyst(), 10);
     assert_eq!((found.hits.len(), found.complete, found.examined), (0, true, 0));
 }
 
@@ -110,12 +110,12 @@ fn who_may_read_nothing_is_not_searched_for() {
         }
     }
     let nobody = request(r#"{"subject":{"type":"User","id":"x"},"action":{"name":"retrieve"}}"#);
-    let found = find(&Untouchable, &clearance(), &nobody, 10);
+    let found = find(&Untouchable, clearance(), &nobody, 10);
     assert_eq!((found.hits.len(), found.complete, found.examined, found.denied), (0, true, 0, 0));
     assert_eq!(found.filter, Filter::Never);
 
     let question = Question { filter: Some(&Filter::Never), ..Question::new(&nobody, QUERY, 10) };
-    assert!(search(&Untouchable, &clearance(), &question).unwrap().hits.is_empty());
+    assert!(search(&Untouchable, clearance(), &question).unwrap().hits.is_empty());
 }
 
 // ---- the question ----
@@ -124,7 +124,7 @@ fn who_may_read_nothing_is_not_searched_for() {
 fn a_question_that_makes_no_sense_is_refused() {
     let database = Database::of(&chunks());
     let (handle, bob) = (clearance(), analyst());
-    let ask = |by: By<'_>, k: u32| search(&database.store, &handle, &Question::new(&bob, by, k)).unwrap_err();
+    let ask = |by: By<'_>, k: u32| search(&database.store, handle, &Question::new(&bob, by, k)).unwrap_err();
     for (by, k, message) in [
         (QUERY, 0, "k is 0; it must be from 1 to 10000"),
         (QUERY, 10_001, "k is 10001; it must be from 1 to 10000"),
@@ -159,7 +159,7 @@ fn vectors_of_any_length_compare_by_direction() {
         let query = [2.0 * scale, scale];
         let bob = analyst();
         let found =
-            search(&database.store, &clearance(), &Question::new(&bob, By::Vector(&query), 5)).unwrap();
+            search(&database.store, clearance(), &Question::new(&bob, By::Vector(&query), 5)).unwrap();
         assert_eq!(
             ids(&found),
             ["tiny north-east", "east", "huge north", "tiny south", "huge west"],
@@ -189,12 +189,12 @@ fn a_filter_of_the_users_own_only_narrows() {
         for found in [
             search(
                 &database.store,
-                &handle,
+                handle,
                 &Question { filter: Some(&own), ..Question::new(&bob, QUERY, 10) },
             ),
             search(
                 &Wide(&database.store),
-                &handle,
+                handle,
                 &Question { filter: Some(&own), ..Question::new(&bob, QUERY, 10) },
             ),
         ] {
@@ -218,7 +218,7 @@ fn a_filter_of_the_users_own_opens_nothing() {
     let foreign = [stranger("foreign", "globex")];
     let loader = crate::corpus::loader("globex");
     let report =
-        tamis_retrieve::index(&mut database.store, &clearance(), &loader, foreign.to_vec(), |_| {}).unwrap();
+        tamis_retrieve::index(&mut database.store, clearance(), &loader, foreign.to_vec(), |_| {}).unwrap();
     assert_eq!(report.stored, 1);
     chunks.extend(foreign);
 
@@ -235,7 +235,7 @@ fn a_filter_of_the_users_own_opens_nothing() {
         (Filter::Or(vec![inexpressible.clone(), high]), true),
     ] {
         let question = Question { filter: Some(&own), ..Question::new(&bob, QUERY, 300) };
-        let found = search(&database.store, &clearance(), &question).unwrap();
+        let found = search(&database.store, clearance(), &question).unwrap();
         let tenant = |chunk: &Chunk| chunk.attributes["tenant"] == "acme";
         assert_eq!(
             ids(&found),
@@ -246,7 +246,7 @@ fn a_filter_of_the_users_own_opens_nothing() {
         assert_eq!(found.exact, !widened);
     }
     let question = Question { filter: Some(&inexpressible), ..Question::new(&bob, QUERY, 300) };
-    let found = search(&database.store, &clearance(), &question).unwrap();
+    let found = search(&database.store, clearance(), &question).unwrap();
     assert_eq!((found.hits.len(), found.examined, found.denied), (0, 100, 0));
 }
 
@@ -273,10 +273,10 @@ fn an_agent_finds_what_both_may_read() {
         };
         for k in [5, 300] {
             let expected: Vec<&str> = nearest(&chunks, of_both).into_iter().take(k as usize).collect();
-            let exact = find(&database.store, &clearance(), &request, k);
+            let exact = find(&database.store, clearance(), &request, k);
             assert_eq!(ids(&exact), expected);
             assert!(exact.exact && exact.denied == 0 && exact.complete);
-            assert_eq!(ids(&find(&Wide(&database.store), &clearance(), &request, k)), expected);
+            assert_eq!(ids(&find(&Wide(&database.store), clearance(), &request, k)), expected);
         }
     }
 }
@@ -292,7 +292,7 @@ fn a_policy_swap_between_two_searches_changes_the_answer() {
         }
     }
     let database = Database::of(&chunks);
-    let (handle, bob) = (clearance(), analyst());
+    let (handle, bob) = (replaceable(), analyst());
     let is_open = |chunk: &Chunk| !chunk.attributes.contains_key("min_age");
     let before = find(&database.store, &handle, &bob, 300);
     assert_eq!(ids(&before), nearest(&chunks, |chunk| readable(chunk, 1, "analyst")));
@@ -317,7 +317,7 @@ fn a_policy_swap_between_two_searches_changes_the_answer() {
 #[test]
 fn a_search_by_an_older_generation_ends_with_it() {
     let database = Database::of(&chunks());
-    let handle = clearance();
+    let handle = replaceable();
     struct Swapping<'a>(&'a Database, &'a PolicyHandle);
     impl VectorSource for Swapping<'_> {
         fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<tamis_retrieve::Opened<'a>, Error> {

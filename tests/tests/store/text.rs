@@ -15,7 +15,7 @@ fn analyst() -> Request {
 }
 
 fn find(source: &impl VectorSource, request: &Request, text: &str, k: u32) -> Result<Found, Error> {
-    search(source, &clearance(), &Question::new(request, By::Text(text), k))
+    search(source, clearance(), &Question::new(request, By::Text(text), k))
 }
 
 fn library() -> Database {

@@ -99,7 +99,8 @@ impl Store {
     /// If the database fails, or the stored chunk cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
         let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
-        let row = self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row, &self.path))).optional();
+        let row =
+            self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row, &self.path))).optional();
         self.sqlite(row)?.transpose()
     }
 
