@@ -40,3 +40,17 @@ impl Error {
         }
     }
 }
+
+/// Characters of a policy's own text that an error quotes at most.
+const MAX_QUOTED: usize = 500;
+
+/// A message that may quote a policy, fit for a log and a terminal: cut to a length that people read, and without control
+/// characters.
+pub(crate) fn excerpt(message: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut text: String = message.chars().take(MAX_QUOTED).map(plain).collect();
+    if message.chars().nth(MAX_QUOTED).is_some() {
+        text.push('…');
+    }
+    text
+}

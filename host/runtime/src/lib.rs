@@ -19,6 +19,7 @@ mod handle;
 mod limits;
 mod policy;
 mod session;
+mod structure;
 mod watch;
 
 pub use cache::Cache;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
-use crate::error::Error;
+use crate::error::{Error, excerpt};
 
 /// A policy component consists of the policy's module and a few small adapters. Those of the Rust SDK have four.
 const MAX_CORE_INSTANCES: usize = 16;
@@ -40,6 +40,8 @@ impl Default for Limits {
 pub(crate) struct StoreState {
     limits: Limits,
     deadline: Instant,
+    /// Bytes of linear memory in all instances of the component.
+    memory: usize,
     met: Option<String>,
 }
 
@@ -47,7 +49,7 @@ impl StoreState {
     /// A store in which every gate call is bounded by `limits`.
     pub(crate) fn store(engine: &Engine, limits: &Limits) -> Result<Store<StoreState>, Error> {
         let state =
-            StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, met: None };
+            StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, memory: 0, met: None };
         let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
@@ -83,6 +85,9 @@ pub(crate) fn blame(store: &Store<StoreState>, error: &wasmtime::Error) -> Error
     if let Some(limit) = &state.met {
         return Error::Limit(limit.clone());
     }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Error::Host(format!("too many policy calls at once: {error}"));
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => late(&state.limits),
         Some(Trap::OutOfFuel) => {
@@ -91,12 +96,19 @@ pub(crate) fn blame(store: &Store<StoreState>, error: &wasmtime::Error) -> Error
         }
         Some(Trap::StackOverflow) => Error::Limit("it recursed too deep".to_owned()),
         Some(trap) => Error::Trap(trap.to_string()),
-        // wasmtime has no type for this error; a test pins the text.
-        None if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") => {
-            Error::Limit(format!("its answer is larger than {} bytes", state.limits.output))
-        }
-        None => Error::Contract(format!("{error:#}")),
+        None => blame_text(state, &format!("{error:#}")),
     }
+}
+
+/// wasmtime has no types for these errors; tests pin the texts.
+fn blame_text(state: &StoreState, text: &str) -> Error {
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        return Error::Limit(format!("its answer is larger than {} bytes", state.limits.output));
+    }
+    if text.contains("resource limit exceeded") {
+        return Error::Limit(excerpt(text));
+    }
+    Error::Contract(excerpt(text))
 }
 
 fn late(limits: &Limits) -> Error {
@@ -104,9 +116,17 @@ fn late(limits: &Limits) -> Error {
 }
 
 impl ResourceLimiter for StoreState {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limits.memory;
-        if !granted {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let memory = self.memory.saturating_add(desired.saturating_sub(current));
+        let granted = memory <= self.limits.memory;
+        if granted {
+            self.memory = memory;
+        } else {
             self.met = Some(format!("it wanted more than {} bytes of memory", self.limits.memory));
         }
         Ok(granted)

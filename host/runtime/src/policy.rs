@@ -10,9 +10,10 @@ use wasmtime::component::{Component, Linker};
 
 use crate::contract::{self, PolicyPre};
 use crate::engine::Runtime;
-use crate::error::Error;
+use crate::error::{Error, excerpt};
 use crate::limits::{Limits, StoreState};
 use crate::session::{Admission, Session};
+use crate::structure;
 
 /// Components larger than this are refused before anything reads them. Ten thousand compiled rules stay well below.
 pub(crate) const MAX_BYTES: u64 = 16 << 20;
@@ -94,16 +95,14 @@ impl Policy {
         let imports = imports(runtime, &component);
         if !imports.is_empty() {
             let names: Vec<String> = imports.iter().map(|Import(name)| format!("`{name}`")).collect();
-            return Err(Error::Artifact(format!(
-                "it imports {}; a policy imports nothing",
-                names.join(", ")
-            )));
+            let names = excerpt(&names.join(", "));
+            return Err(Error::Artifact(format!("it imports {names}; a policy imports nothing")));
         }
         let pre = Linker::<StoreState>::new(runtime.engine())
             .instantiate_pre(&component)
             .and_then(PolicyPre::new)
             .map_err(|error| {
-                Error::Artifact(format!("it does not export `tamis:policy/gates`: {error:#}"))
+                Error::Artifact(excerpt(&format!("it does not export `tamis:policy/gates`: {error:#}")))
             })?;
         let manifest = describe(runtime, &pre, limits)?;
         let limits = limits.clone();
@@ -212,8 +211,9 @@ fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component
     if let Some(component) = runtime.cache().and_then(|cache| cache.get(runtime.engine(), digest)) {
         return Ok(component);
     }
+    structure::check(bytes)?;
     let component = Component::from_binary(runtime.engine(), bytes)
-        .map_err(|error| Error::Artifact(format!("it is not valid: {error:#}")))?;
+        .map_err(|error| Error::Artifact(excerpt(&format!("it is not valid: {error:#}"))))?;
     if let Some(cache) = runtime.cache() {
         cache.put(runtime.engine(), digest, &component);
     }

@@ -1,6 +1,5 @@
 //! Bytes that are no policy component, or not quite.
 
-use std::time::{Duration, Instant};
 
 use tamis_runtime::{Policy, Runtime};
 use tamis_tests::example;
@@ -187,7 +186,5 @@ fn components_in_components_cannot_unfold_into_many() {
     };
     let bytes = component(&(0..23).fold("(component $c0)".to_owned(), doubled));
     assert!(bytes.len() < 1500);
-    let start = Instant::now();
-    assert_load_refused(bytes, patient(), "artifact", "");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_load_refused(bytes, patient(), "artifact", "components in it nest deeper than 2 levels");
 }

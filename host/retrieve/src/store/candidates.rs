@@ -1,6 +1,7 @@
 //! Ranked chunks out of the store, page by page, within one read transaction.
 
 use std::collections::HashSet;
+use std::vec::IntoIter;
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Transaction, params_from_iter};
@@ -41,10 +42,11 @@ pub(super) fn open<'a>(
                     vector: blob,
                     empty: dimensions.is_none(),
                     seen: HashSet::new(),
+                    rest: None,
                 })),
             }
         }
-        By::Text(text) => Ok(Box::new(Matching { view, words: words(text)?, offset: 0 })),
+        By::Text(text) => Ok(Box::new(Matching { view, words: words(text)?, seen: 0, rest: None })),
     }
 }
 
@@ -89,6 +91,8 @@ struct Nearest<'a> {
     /// No vector was ever stored.
     empty: bool,
     seen: HashSet<i64>,
+    /// Everything that is left, once it had to be ranked as a whole.
+    rest: Option<IntoIter<(i64, f64)>>,
 }
 
 impl Candidates for Nearest<'_> {
@@ -97,9 +101,18 @@ impl Candidates for Nearest<'_> {
             return Ok(Vec::new());
         }
         let reach = self.seen.len() + wanted;
-        let ranked = if reach <= MAX_NEAREST { self.nearest(reach)? } else { self.scan(reach)? };
-        let page: Vec<(i64, f64)> =
-            ranked.into_iter().filter(|(row, _)| !self.seen.contains(row)).take(wanted).collect();
+        if self.rest.is_none() && reach > MAX_NEAREST {
+            let mut rest = self.scan()?;
+            rest.retain(|(row, _)| !self.seen.contains(row));
+            self.rest = Some(rest.into_iter());
+        }
+        let page: Vec<(i64, f64)> = match &mut self.rest {
+            Some(rest) => rest.take(wanted).collect(),
+            None => {
+                let ranked = self.nearest(reach)?.into_iter();
+                ranked.filter(|(row, _)| !self.seen.contains(row)).take(wanted).collect()
+            }
+        };
         self.seen.extend(page.iter().map(|(row, _)| row));
         self.view.load(page)
     }
@@ -115,14 +128,15 @@ impl Nearest<'_> {
         self.view.rank(&sql, SqlValue::Blob(self.vector.clone()), &[limit(reach)])
     }
 
-    /// The nearest `reach` rows, by computing every distance: beyond what sqlite-vec's index hands out.
-    fn scan(&self, reach: usize) -> Result<Vec<(i64, f64)>, Error> {
+    /// All rows, nearest first, by computing every distance: beyond what sqlite-vec's index hands out. Once for a search,
+    /// as every page would cost as much.
+    fn scan(&self) -> Result<Vec<(i64, f64)>, Error> {
         let sql = format!(
             "SELECT rowid, vec_distance_cosine(embedding, ?) AS distance FROM vectors WHERE true{}
-             ORDER BY distance, rowid LIMIT ?",
+             ORDER BY distance, rowid",
             self.view.condition.clause
         );
-        self.view.rank(&sql, SqlValue::Blob(self.vector.clone()), &[limit(reach)])
+        self.view.rank(&sql, SqlValue::Blob(self.vector.clone()), &[])
     }
 }
 
@@ -130,19 +144,34 @@ impl Nearest<'_> {
 struct Matching<'a> {
     view: View<'a>,
     words: String,
-    offset: usize,
+    seen: usize,
+    /// Everything that is left, once the first page was not enough.
+    rest: Option<IntoIter<(i64, f64)>>,
 }
 
 impl Candidates for Matching<'_> {
     fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
+        if self.rest.is_none() && self.seen > 0 {
+            self.rest = Some(self.best(usize::MAX)?.into_iter());
+        }
+        let page: Vec<(i64, f64)> = match &mut self.rest {
+            Some(rest) => rest.take(wanted).collect(),
+            None => self.best(wanted)?,
+        };
+        self.seen += page.len();
+        self.view.load(page)
+    }
+}
+
+impl Matching<'_> {
+    /// The best rows behind those already seen, at most `count`. FTS5 scores every row that has one of the words to find
+    /// them.
+    fn best(&self, count: usize) -> Result<Vec<(i64, f64)>, Error> {
         let sql = format!(
             "SELECT rowid, rank FROM words WHERE words MATCH ?{} ORDER BY rank, rowid LIMIT ? OFFSET ?",
             self.view.condition.clause
         );
-        let words = SqlValue::Text(self.words.clone());
-        let ranked = self.view.rank(&sql, words, &[limit(wanted), limit(self.offset)])?;
-        self.offset += ranked.len();
-        self.view.load(ranked)
+        self.view.rank(&sql, SqlValue::Text(self.words.clone()), &[limit(count), limit(self.seen)])
     }
 }
 

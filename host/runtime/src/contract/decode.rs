@@ -11,17 +11,23 @@ use tamis_core::value::Record;
 use tamis_core::{Decision, EntityUid, PolicyError, Redaction, Rewrite, Value};
 
 use super::{VERSION, gates};
-use crate::error::Error;
+use crate::error::{Error, excerpt};
 
-/// Nodes and values that one answer may unfold into. A filter for a subject in 100 000 groups has one node and
-/// 100 000 values; a list that shares its elements could otherwise unfold into 2^32.
-const MAX_UNFOLDED: usize = 1_000_000;
+/// Bytes that the filter of one answer may unfold into. Parts can be shared, so that a small answer could otherwise become
+/// a tree of any size; a filter for a subject in 100 000 groups takes some 10 MB.
+const MAX_UNFOLDED: usize = 32 << 20;
+
+/// What a node, a value or an operand takes up besides its text.
+const PART: usize = 64;
+
+/// Attributes in a footprint. Every one of them is read from every chunk; real policies have fewer than a hundred.
+const MAX_FOOTPRINT: usize = 1000;
 
 /// Values inside values nest at most this deep, as JSON does.
 const MAX_VALUE_DEPTH: usize = 128;
 
 fn broken(message: impl Into<String>) -> Error {
-    Error::Contract(message.into())
+    Error::Contract(excerpt(&message.into()))
 }
 
 /// A decision for one chunk.
@@ -41,6 +47,10 @@ pub(crate) fn decision(raw: gates::Decision) -> Result<Decision, Error> {
 pub(crate) fn manifest(raw: gates::Manifest) -> Result<Manifest, Error> {
     if raw.contract != VERSION {
         return Err(broken(format!("it implements version `{}`; this host speaks {VERSION}", raw.contract)));
+    }
+    if raw.footprint.len() > MAX_FOOTPRINT {
+        let count = raw.footprint.len();
+        return Err(Error::Limit(format!("its footprint has {count} attributes; at most {MAX_FOOTPRINT} are allowed")));
     }
     let mut footprint: Vec<FootprintAttribute> = Vec::with_capacity(raw.footprint.len());
     for entry in raw.footprint {
@@ -98,26 +108,27 @@ fn attribute(raw: gates::Attribute) -> Result<Attribute, Error> {
 }
 
 /// Unfolds a flattened filter into a tree. An index must be lower than that of the node it stands in, so there are no
-/// cycles; `left` bounds what sharing can multiply.
+/// cycles; `left` bounds, in bytes, what sharing can multiply.
 struct Unfold<'a> {
     raw: &'a gates::Filter,
     left: usize,
 }
 
 impl Unfold<'_> {
-    fn spend(&mut self) -> Result<(), Error> {
-        match self.left.checked_sub(1) {
+    /// Takes a part with so many bytes of text from what is left.
+    fn spend(&mut self, text: usize) -> Result<(), Error> {
+        match self.left.checked_sub(text.saturating_add(PART)) {
             Some(left) => {
                 self.left = left;
                 Ok(())
             }
-            None => Err(Error::Limit(format!("its filter unfolds to more than {MAX_UNFOLDED} parts"))),
+            None => Err(Error::Limit(format!("its filter unfolds to more than {MAX_UNFOLDED} bytes"))),
         }
     }
 
     /// The node at `index`, which must lie below `bound`.
     fn node(&mut self, index: u32, bound: usize, depth: usize) -> Result<Filter, Error> {
-        self.spend()?;
+        self.spend(0)?;
         if depth > MAX_DEPTH {
             return Err(Error::Limit(format!("its filter nests deeper than {MAX_DEPTH} levels")));
         }
@@ -171,9 +182,13 @@ impl Unfold<'_> {
         Ok(Filter::Test(self.operand(raw.operand)?, test(values)))
     }
 
-    fn operand(&self, index: u32) -> Result<Operand, Error> {
+    fn operand(&mut self, index: u32) -> Result<Operand, Error> {
         match self.raw.operands.get(index as usize) {
-            Some(gates::Operand::Attribute(raw)) => Ok(Operand::Attribute(attribute(raw.clone())?)),
+            Some(gates::Operand::Attribute(raw)) => {
+                let text = raw.path.iter().map(|name| name.len() + PART).sum::<usize>();
+                self.spend(text + raw.value_type.as_ref().map_or(0, String::len))?;
+                Ok(Operand::Attribute(attribute(raw.clone())?))
+            }
             Some(gates::Operand::Id) => Ok(Operand::Id),
             Some(gates::Operand::Ancestors) => Ok(Operand::Ancestors),
             None => Err(broken(format!("its filter refers to operand {index}, which is not there"))),
@@ -182,7 +197,6 @@ impl Unfold<'_> {
 
     /// The value at `index`, which must lie below `bound`.
     fn value(&mut self, index: u32, bound: usize, depth: usize) -> Result<Value, Error> {
-        self.spend()?;
         if depth > MAX_VALUE_DEPTH {
             return Err(Error::Limit(format!(
                 "its filter has values nested deeper than {MAX_VALUE_DEPTH} levels"
@@ -193,6 +207,7 @@ impl Unfold<'_> {
         let value = raw.values.get(position).filter(|_| position < bound);
         let value = value
             .ok_or_else(|| broken(format!("its filter refers to value {index}, which is not before it")))?;
+        self.spend(text_of(value))?;
         Ok(match value {
             gates::Value::Boolean(value) => Value::Bool(*value),
             gates::Value::Long(value) => Value::Long(*value),
@@ -226,6 +241,16 @@ impl Unfold<'_> {
             }
             gates::Value::IllTyped(_) => return Err(broken("its filter compares with an ill-typed value")),
         })
+    }
+}
+
+/// Bytes of text in a value itself, and room for references to others.
+fn text_of(value: &gates::Value) -> usize {
+    match value {
+        gates::Value::Text(text) | gates::Value::IllTyped(text) => text.len(),
+        gates::Value::Entity(uid) => uid.entity_type.len() + uid.id.len(),
+        gates::Value::Record(fields) => fields.iter().map(|field| field.name.len()).sum(),
+        _ => 0,
     }
 }
 

@@ -1,0 +1,43 @@
+//! What a component may consist of, checked before it is compiled.
+//!
+//! Components can hold components and instantiate each several times, so that a kilobyte stands for millions of instances. The
+//! compiler has no limit for that.
+
+use wasmparser::{Parser, Payload};
+
+use crate::error::{Error, excerpt};
+
+/// Components inside components. What turns a module into a component puts one inside, for its exports.
+const MAX_DEPTH: usize = 2;
+/// Components, and instantiations of components, in all. With the depth above they unfold into a few hundred instances at most.
+const MAX_COMPONENTS: u32 = 16;
+
+/// Refuses a component that unfolds into too many parts.
+///
+/// # Errors
+/// [`Error::Artifact`], also for bytes that cannot be parsed.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
+    let invalid = |error: wasmparser::BinaryReaderError| {
+        Error::Artifact(excerpt(&format!("it is not valid: {error}")))
+    };
+    let (mut depth, mut components) = (0_usize, 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(invalid)? {
+            Payload::ComponentSection { .. } => {
+                depth += 1;
+                components = components.saturating_add(1);
+            }
+            Payload::ModuleSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentInstanceSection(section) => components = components.saturating_add(section.count()),
+            _ => {}
+        }
+        if depth > MAX_DEPTH || components > MAX_COMPONENTS {
+            let message = format!(
+                "components in it nest deeper than {MAX_DEPTH} levels, or are instantiated more than {MAX_COMPONENTS} times"
+            );
+            return Err(Error::Artifact(message));
+        }
+    }
+    Ok(())
+}
