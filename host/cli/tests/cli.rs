@@ -1,6 +1,10 @@
 //! The command line as scripts use it: forms, output, exit codes, and what it says of bad input.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets something unexpected fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected fails"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -48,8 +48,12 @@ pub(crate) struct StoreState {
 impl StoreState {
     /// A store in which every gate call is bounded by `limits`.
     pub(crate) fn store(engine: &Engine, limits: &Limits) -> Result<Store<StoreState>, Error> {
-        let state =
-            StoreState { limits: limits.clone(), deadline: Instant::now() + limits.deadline, memory: 0, met: None };
+        let state = StoreState {
+            limits: limits.clone(),
+            deadline: Instant::now() + limits.deadline,
+            memory: 0,
+            met: None,
+        };
         let mut store = Store::new(engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
@@ -116,12 +120,7 @@ fn late(limits: &Limits) -> Error {
 }
 
 impl ResourceLimiter for StoreState {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current));
         let granted = memory <= self.limits.memory;
         if granted {

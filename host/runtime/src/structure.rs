@@ -17,9 +17,8 @@ const MAX_COMPONENTS: u32 = 16;
 /// # Errors
 /// [`Error::Artifact`], also for bytes that cannot be parsed.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
-    let invalid = |error: wasmparser::BinaryReaderError| {
-        Error::Artifact(excerpt(&format!("it is not valid: {error}")))
-    };
+    let invalid =
+        |error: wasmparser::BinaryReaderError| Error::Artifact(excerpt(&format!("it is not valid: {error}")));
     let (mut depth, mut components) = (0_usize, 0_u32);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(invalid)? {
@@ -29,7 +28,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
             }
             Payload::ModuleSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentInstanceSection(section) => components = components.saturating_add(section.count()),
+            Payload::ComponentInstanceSection(section) => {
+                components = components.saturating_add(section.count())
+            }
             _ => {}
         }
         if depth > MAX_DEPTH || components > MAX_COMPONENTS {

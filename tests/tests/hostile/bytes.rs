@@ -1,6 +1,5 @@
 //! Bytes that are no policy component, or not quite.
 
-
 use tamis_runtime::{Policy, Runtime};
 use tamis_tests::example;
 use tamis_tests::hostile::{Module, padded};

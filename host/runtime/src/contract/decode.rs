@@ -50,7 +50,9 @@ pub(crate) fn manifest(raw: gates::Manifest) -> Result<Manifest, Error> {
     }
     if raw.footprint.len() > MAX_FOOTPRINT {
         let count = raw.footprint.len();
-        return Err(Error::Limit(format!("its footprint has {count} attributes; at most {MAX_FOOTPRINT} are allowed")));
+        return Err(Error::Limit(format!(
+            "its footprint has {count} attributes; at most {MAX_FOOTPRINT} are allowed"
+        )));
     }
     let mut footprint: Vec<FootprintAttribute> = Vec::with_capacity(raw.footprint.len());
     for entry in raw.footprint {
