@@ -47,10 +47,7 @@ fn a_footprint_names_readable_attributes_once() {
             &[(&["a"], None), (&["b"], None), (&["a", "b"], None)],
             "its footprint names the attribute `a` twice",
         ),
-        (
-            &[(&["a", "b"], None), (&["a"], None)],
-            "its footprint names the attribute `a.b` twice, or a part of it",
-        ),
+        (&[(&["a", "b"], None), (&["a"], None)], "twice, or a part of it"),
         (&[(&[], None)], "an attribute has no name"),
     ];
     for (entries, message) in cases {

@@ -86,7 +86,7 @@ fn tables_and_instances_are_limited() {
 
     let good = Module::good().component();
     load(with_instances(&good, "(module)", 8), patient()).unwrap();
-    assert_load_refused(with_instances(&good, "(module)", 100), patient(), "limit", "instance");
+    assert_load_refused(with_instances(&good, "(module)", 40), patient(), "limit", "instance");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tamis_core::{Chunk, Filter, Request};
@@ -49,7 +50,9 @@ pub(crate) fn clearance() -> &'static PolicyHandle {
 
 /// The policy `clearance`, for a test that replaces it.
 pub(crate) fn replaceable() -> PolicyHandle {
-    PolicyHandle::new(&Runtime::shared().unwrap(), &example("clearance"), Limits::default()).unwrap()
+    // These tests are not about time, and share the machine with others.
+    let limits = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
+    PolicyHandle::new(&Runtime::shared().unwrap(), &example("clearance"), limits).unwrap()
 }
 
 /// Who may index for a tenant, and read nothing.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use tamis_core::{Chunk, Request};
+use tamis_core::{Chunk, Filter, Request};
 use tamis_retrieve::{By, Found, Question, Store, VectorSource, search};
 use tamis_runtime::PolicyHandle;
 use tamis_tests::user;
@@ -151,4 +151,27 @@ fn beyond_what_sqlite_vec_ranks_at_once() {
     let store: &Store = &database.store;
     check(&|question| search(store, handle, question).unwrap());
     check(&|question| search(&Wide(store), handle, question).unwrap());
+}
+
+#[test]
+fn pages_cost_little_more_than_the_whole() {
+    let mut database = Database::new();
+    let mut transaction = database.store.begin().unwrap();
+    for (index, vector) in vectors(20_000, 4).into_iter().enumerate() {
+        let text = Some(format!("word {}", index % 100));
+        transaction.put(&Chunk { vector: Some(vector), text, ..Chunk::new(index.to_string()) }).unwrap();
+    }
+    transaction.commit().unwrap();
+    for by in [By::Vector(&[1.0, 2.0, 3.0, 4.0]), By::Text("word")] {
+        let taken = |page: usize| {
+            let begun = Instant::now();
+            let mut candidates = database.store.open(by, &Filter::Always).unwrap().candidates;
+            let pages = std::iter::from_fn(|| Some(candidates.next_page(page).unwrap().len()));
+            assert_eq!(pages.take_while(|length| *length > 0).sum::<usize>(), 20_000);
+            begun.elapsed()
+        };
+        // Ranking everything again for each of the twenty pages would take eight times as long. On a busy machine one
+        // measurement says little, so one good one of five is enough.
+        assert!((0..5).any(|_| taken(1_024) < taken(20_000) * 4), "{by:?}");
+    }
 }

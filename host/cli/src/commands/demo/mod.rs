@@ -26,6 +26,8 @@ use corpus::{Asked, Person};
 const K: u32 = 4;
 /// How far down the unfiltered ranking the demo looks to show what is withheld.
 const WITHHELD: usize = 20;
+/// For one gate call: enough for a thousand chunks in an unoptimised build on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(20);
 /// The two tenants of the corpus, each with a loader of its own.
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
@@ -60,7 +62,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
     let policy = workspace.file("policy.wasm");
     std::fs::write(&policy, &before).with_context(|| policy.display().to_string())?;
     let runtime = runtime(&workspace)?;
-    let handle = Arc::new(PolicyHandle::new(&runtime, &before, Limits::default())?);
+    let handle =
+        Arc::new(PolicyHandle::new(&runtime, &before, Limits { deadline: DEADLINE, ..Limits::default() })?);
     let watch = handle.watch(&policy)?;
 
     let store = admit(&workspace, &handle)?;
