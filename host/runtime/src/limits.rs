@@ -68,10 +68,10 @@ impl StoreState {
 
 /// Starts the clock of a gate call.
 pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
-    let limits = store.data().limits.clone();
-    store.data_mut().deadline = Instant::now() + limits.deadline;
+    let Limits { deadline, fuel, .. } = store.data().limits;
+    store.data_mut().deadline = Instant::now() + deadline;
     store.set_epoch_deadline(1);
-    if let Some(fuel) = limits.fuel {
+    if let Some(fuel) = fuel {
         store.set_fuel(fuel).map_err(|_| Error::Host("a fuel limit needs a runtime with fuel".to_owned()))?;
     }
     Ok(())

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite};
+use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
-use crate::contract::{self, PolicyPre};
+use crate::contract::{self, PolicyBindings, PolicyPre};
 use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
-use crate::limits::{Limits, StoreState};
+use crate::limits::{Limits, StoreState, blame};
 use crate::session::{Admission, Session};
 use crate::structure;
 
@@ -40,7 +41,12 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
+        write!(f, "sha256:{self:x}")
+    }
+}
+
+impl fmt::LowerHex for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -180,12 +186,10 @@ impl Policy {
         self.session(&request.clone().with_action(tamis_core::request::INDEX))?.admit(chunks)
     }
 
-    pub(crate) fn runtime(&self) -> &Runtime {
-        &self.shared.runtime
-    }
-
-    pub(crate) fn pre(&self) -> &PolicyPre<StoreState> {
-        &self.shared.pre
+    /// A new instance in a store of its own.
+    pub(crate) fn instantiate(&self) -> Result<(Store<StoreState>, PolicyBindings), Error> {
+        let Shared { runtime, pre, limits, .. } = &*self.shared;
+        instantiate(runtime, pre, limits)
     }
 }
 
@@ -240,9 +244,18 @@ fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
     imports
 }
 
-fn describe(runtime: &Runtime, pre: &PolicyPre<StoreState>, limits: &Limits) -> Result<Manifest, Error> {
+fn instantiate(
+    runtime: &Runtime,
+    pre: &PolicyPre<StoreState>,
+    limits: &Limits,
+) -> Result<(Store<StoreState>, PolicyBindings), Error> {
     let mut store = StoreState::store(runtime.engine(), limits)?;
-    let bindings = pre.instantiate(&mut store).map_err(|error| crate::limits::blame(&store, &error))?;
+    let bindings = pre.instantiate(&mut store).map_err(|error| blame(&store, &error))?;
+    Ok((store, bindings))
+}
+
+fn describe(runtime: &Runtime, pre: &PolicyPre<StoreState>, limits: &Limits) -> Result<Manifest, Error> {
+    let (mut store, bindings) = instantiate(runtime, pre, limits)?;
     let manifest = bindings.tamis_policy_gates().call_describe(&mut store);
-    contract::manifest(manifest.map_err(|error| crate::limits::blame(&store, &error))?)
+    contract::manifest(manifest.map_err(|error| blame(&store, &error))?)
 }

@@ -45,8 +45,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     pub(crate) fn new(policy: &Policy, request: &Request) -> Result<Self, Error> {
         let requests = contract::requests(request)?;
-        let mut store = StoreState::store(policy.runtime().engine(), policy.limits())?;
-        let bindings = policy.pre().instantiate(&mut store).map_err(|error| limits::blame(&store, &error))?;
+        let (store, bindings) = policy.instantiate()?;
         Ok(Self { policy: policy.clone(), store, bindings, requests, ended: None })
     }
 
@@ -97,32 +96,43 @@ impl Session {
 
     fn decide(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
         let chunk = contract::chunk(chunk, &self.policy.manifest().footprint)?;
-        let mut combined: Option<Decision> = None;
-        for request in &self.requests {
-            limits::check_deadline(&self.store)?;
-            let raw = self.bindings.tamis_policy_gates().call_filter_chunk(&mut self.store, request, &chunk);
-            let decision = contract::decision(raw.map_err(|error| limits::blame(&self.store, &error))?)?;
-            combined = Some(match combined {
-                None => decision,
-                Some(combined) => combined.intersect(decision),
-            });
-        }
+        let decision = self.intersect(
+            |gates, store, request| gates.call_filter_chunk(store, request, &chunk),
+            contract::decision,
+            Decision::intersect,
+        )?;
         // There is always a subject; were there none, nothing would be allowed.
-        Ok(combined.unwrap_or_default())
+        Ok(decision.unwrap_or_default())
     }
 
     fn intersect_rewrites(&mut self, query: &Query) -> Result<Rewrite, Error> {
         let query = gates::Query { collection: query.collection.clone(), k: query.k };
-        let mut combined: Option<Rewrite> = None;
+        let rewrite = self.intersect(
+            |gates, store, request| gates.call_rewrite_query(store, request, &query),
+            contract::rewrite,
+            Rewrite::intersect,
+        )?;
+        rewrite.ok_or_else(|| Error::Host("a request without a subject".to_owned()))
+    }
+
+    /// Asks the policy for every principal, reads each answer, and keeps what all of them have in common.
+    fn intersect<Raw, Answer>(
+        &mut self,
+        mut ask: impl FnMut(&gates::Guest, &mut Store<StoreState>, &gates::Request) -> wasmtime::Result<Raw>,
+        read: impl Fn(Raw) -> Result<Answer, Error>,
+        both: impl Fn(Answer, Answer) -> Answer,
+    ) -> Result<Option<Answer>, Error> {
+        let gates = self.bindings.tamis_policy_gates();
+        let mut combined = None;
         for request in &self.requests {
             limits::check_deadline(&self.store)?;
-            let raw = self.bindings.tamis_policy_gates().call_rewrite_query(&mut self.store, request, &query);
-            let rewrite = contract::rewrite(raw.map_err(|error| limits::blame(&self.store, &error))?)?;
+            let raw = ask(gates, &mut self.store, request);
+            let answer = read(raw.map_err(|error| limits::blame(&self.store, &error))?)?;
             combined = Some(match combined {
-                None => rewrite,
-                Some(combined) => combined.intersect(rewrite),
+                None => answer,
+                Some(combined) => both(combined, answer),
             });
         }
-        combined.ok_or_else(|| Error::Host("a request without a subject".to_owned()))
+        Ok(combined)
     }
 }

@@ -129,8 +129,7 @@ impl Cache {
     }
 
     fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
-        let component: String = digest.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(format!("{component}-{:016x}.cached", engine_hash(engine)))
+        self.folder.join(format!("{digest:x}-{:016x}.cached", engine_hash(engine)))
     }
 }
 
