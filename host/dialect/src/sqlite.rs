@@ -84,6 +84,10 @@ impl Dialect for Sqlite {
 
     fn translate(&self, filter: &Filter) -> Translation<Sql> {
         let (widened, mut left_out) = widen(filter, &judge);
+        let whole = Writer::write(self, &widened);
+        if whole.fits(MAX_PARAMETERS) {
+            return Translation { native: whole.sql, widened: left_out };
+        }
         let parts = match widened {
             Filter::And(parts) => parts,
             other => vec![other],
@@ -91,7 +95,7 @@ impl Dialect for Sqlite {
         let mut room = MAX_PARAMETERS;
         let fits = |part: &Filter| {
             let written = Writer::write(self, part);
-            let fits = written.sql.parameters.len() <= room && written.deepest <= MAX_DEPTH;
+            let fits = written.fits(room);
             if fits {
                 room -= written.sql.parameters.len();
             }
@@ -247,6 +251,11 @@ impl<'a> Writer<'a> {
         let mut writer = Writer { columns, sql, depth: 0, deepest: 0 };
         writer.filter(filter);
         writer
+    }
+
+    /// Whether SQLite takes it, with `room` for so many values.
+    fn fits(&self, room: usize) -> bool {
+        self.sql.parameters.len() <= room && self.deepest <= MAX_DEPTH
     }
 
     fn enter(&mut self) {

@@ -39,3 +39,10 @@ pub enum Error {
         source: InputError,
     },
 }
+
+impl Error {
+    /// Names the file in an error of the database engine.
+    pub(crate) fn sqlite(path: &str) -> impl Fn(rusqlite::Error) -> Self {
+        move |source| Self::Sqlite { path: path.to_owned(), source }
+    }
+}

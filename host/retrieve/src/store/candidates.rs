@@ -59,7 +59,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Sqlite { path: self.path.to_owned(), source })
+        result.map_err(Error::sqlite(self.path))
     }
 
     /// Rows and distances of a ranking query, whose parameters are `first`, the filter's, and `last`.

@@ -63,14 +63,13 @@ impl Store {
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let failed = |source| Error::Sqlite { path: name.clone(), source };
         vec::register().map_err(|message| Error::Store { path: name.clone(), message })?;
         // To SQLite an empty name, `:memory:` and `file:…` are no files; an absolute path is always one.
         let file = std::path::absolute(path)
             .map_err(|error| Error::Store { path: name.clone(), message: error.to_string() })?;
-        let connection =
-            Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
+        let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(Error::sqlite(&name))?;
+        connection.busy_timeout(BUSY).map_err(Error::sqlite(&name))?;
         schema::prepare(&connection).map_err(|problem| problem.at(&name))?;
         Ok(Self { connection, path: name })
     }
@@ -80,8 +79,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn len(&self) -> Result<usize, Error> {
-        let count: i64 =
-            self.sqlite(self.connection.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)))?;
+        let count = self.connection.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0));
+        let count: i64 = count.map_err(Error::sqlite(&self.path))?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
@@ -98,10 +97,7 @@ impl Store {
     /// # Errors
     /// If the database fails, or the stored chunk cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
-        let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
-        let row =
-            self.connection.query_row(&sql, params![id], |row| Ok(read_chunk(row, &self.path))).optional();
-        self.sqlite(row)?.transpose()
+        get(&self.connection, &self.path, id)
     }
 
     /// Begins to write.
@@ -111,16 +107,12 @@ impl Store {
     pub fn begin(&mut self) -> Result<Transaction<'_>, Error> {
         Transaction::begin(&mut self.connection, &self.path)
     }
-
-    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Sqlite { path: self.path.clone(), source })
-    }
 }
 
 impl VectorSource for Store {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
         let Translation { native, widened } = Sqlite::default().translate(filter);
-        let snapshot = self.sqlite(self.connection.unchecked_transaction())?;
+        let snapshot = self.connection.unchecked_transaction().map_err(Error::sqlite(&self.path))?;
         let condition = Condition::new(filter, native);
         let candidates = candidates::open(snapshot, &self.path, by, condition)?;
         Ok(Opened { candidates, widened })
@@ -146,6 +138,15 @@ impl Condition {
         });
         Self { clause, parameters: parameters.collect() }
     }
+}
+
+/// The chunk with this id.
+fn get(connection: &Connection, path: &str, id: &str) -> Result<Option<Chunk>, Error> {
+    let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
+    let found = connection
+        .prepare_cached(&sql)
+        .and_then(|mut query| query.query_row(params![id], |row| Ok(read_chunk(row, path))).optional());
+    found.map_err(Error::sqlite(path))?.transpose()
 }
 
 /// Reads a chunk from a row of [`CHUNK_COLUMNS`].

@@ -6,7 +6,7 @@ use tamis_core::chunk::check_vector;
 use tamis_core::{Attributes, Chunk};
 use tamis_dialect::ancestor_key;
 
-use super::{CHUNK_COLUMNS, read_chunk, schema};
+use super::schema;
 use crate::error::Error;
 
 /// sqlite-vec takes no longer vectors.
@@ -27,9 +27,9 @@ impl std::fmt::Debug for Transaction<'_> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn begin(connection: &'a mut Connection, path: &'a str) -> Result<Self, Error> {
-        let failed = |source| Error::Sqlite { path: path.to_owned(), source };
-        let inner = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let dimensions = schema::dimensions(&inner).map_err(failed)?;
+        let failed = Error::sqlite(path);
+        let inner = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let dimensions = schema::dimensions(&inner).map_err(&failed)?;
         Ok(Self { inner, path, dimensions })
     }
 
@@ -43,11 +43,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// If the database fails, or the stored chunk cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Chunk>, Error> {
-        let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE chunk_id = ?");
-        let row = self.sqlite(self.inner.prepare_cached(&sql).and_then(|mut query| {
-            query.query_row(params![id], |row| Ok(read_chunk(row, self.path))).optional()
-        }))?;
-        row.transpose()
+        super::get(&self.inner, self.path, id)
     }
 
     /// Why `chunk` cannot be stored here, in words; `None` if it can.
@@ -103,7 +99,7 @@ impl<'a> Transaction<'a> {
                     chunk.text,
                 ])
             });
-        let row = self.sqlite(inserted)?;
+        let row = inserted.map_err(Error::sqlite(self.path))?;
         if let Some(text) = &chunk.text {
             self.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", params![row, text])?;
         }
@@ -118,13 +114,12 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// If the database fails; then nothing stays.
     pub fn commit(self) -> Result<(), Error> {
-        let path = self.path;
-        self.inner.commit().map_err(|source| Error::Sqlite { path: path.to_owned(), source })
+        self.inner.commit().map_err(Error::sqlite(self.path))
     }
 
     fn put_vector(&mut self, row: i64, vector: &[f32]) -> Result<(), Error> {
         if self.dimensions.is_none() {
-            self.sqlite(schema::create_vectors(&self.inner, vector.len()))?;
+            schema::create_vectors(&self.inner, vector.len()).map_err(Error::sqlite(self.path))?;
             self.dimensions = Some(vector.len());
         }
         self.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", params![row, to_blob(vector)])
@@ -132,8 +127,8 @@ impl<'a> Transaction<'a> {
 
     fn remove(&mut self, id: &str) -> Result<(), Error> {
         let sql = "SELECT rowid FROM chunks WHERE chunk_id = ?";
-        let row: Option<i64> =
-            self.sqlite(self.inner.query_row(sql, params![id], |row| row.get(0)).optional())?;
+        let row = self.inner.query_row(sql, params![id], |row| row.get(0)).optional();
+        let row: Option<i64> = row.map_err(Error::sqlite(self.path))?;
         let Some(row) = row else {
             return Ok(());
         };
@@ -147,11 +142,7 @@ impl<'a> Transaction<'a> {
 
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
         let done = self.inner.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters));
-        self.sqlite(done).map(|_| ())
-    }
-
-    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Sqlite { path: self.path.to_owned(), source })
+        done.map(|_| ()).map_err(Error::sqlite(self.path))
     }
 }
 
