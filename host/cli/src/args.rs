@@ -52,6 +52,24 @@ pub(crate) struct PolicyArgs {
     pub(crate) host: HostArgs,
 }
 
+/// Which policy is asked, and for whom.
+#[derive(Args, Debug)]
+pub(crate) struct AskedArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Who asks: {"subject":{"type","id","properties","parents"},"actor":[…],"action":{"name"},"context","entities"}
+    #[arg(long, value_name = "R.json")]
+    pub(crate) request: PathBuf,
+}
+
+/// Where chunks come from.
+#[derive(Args, Debug)]
+pub(crate) struct ChunksArgs {
+    /// Chunks, one JSON object a line: {"id","attributes","parents","text","vector"}; standard input if not given
+    #[arg(long, value_name = "C.jsonl")]
+    pub(crate) chunks: Option<PathBuf>,
+}
+
 /// How policies are run.
 #[derive(Args, Debug)]
 pub(crate) struct HostArgs {
@@ -86,13 +104,9 @@ pub(crate) struct InspectArgs {
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
     #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-    /// Who asks: {"subject":{"type","id","properties","parents"},"actor":[…],"action":{"name"},"context","entities"}
-    #[arg(long, value_name = "R.json")]
-    pub(crate) request: PathBuf,
-    /// Chunks, one JSON object a line: {"id","attributes","parents","text","vector"}; standard input if not given
-    #[arg(long, value_name = "C.jsonl")]
-    pub(crate) chunks: Option<PathBuf>,
+    pub(crate) asked: AskedArgs,
+    #[command(flatten)]
+    pub(crate) chunks: ChunksArgs,
     /// One line for every chunk with the decision, the rules that decided and the rules that failed
     #[arg(long)]
     pub(crate) explain: bool,
@@ -117,10 +131,7 @@ pub(crate) struct EvalArgs {
 #[derive(Args, Debug)]
 pub(crate) struct RewriteArgs {
     #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-    /// Who asks
-    #[arg(long, value_name = "R.json")]
-    pub(crate) request: PathBuf,
+    pub(crate) asked: AskedArgs,
     /// The language of the filter
     #[arg(long, value_enum)]
     pub(crate) emit: Emit,
@@ -145,9 +156,8 @@ pub(crate) struct MatchArgs {
     /// A filter, or the whole output of `tamis rewrite --emit ast`
     #[arg(long, value_name = "F.json")]
     pub(crate) filter: PathBuf,
-    /// Chunks, one JSON object a line; standard input if not given
-    #[arg(long, value_name = "C.jsonl")]
-    pub(crate) chunks: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chunks: ChunksArgs,
 }
 
 #[derive(Args, Debug)]
@@ -160,9 +170,8 @@ pub(crate) struct IndexArgs {
     /// Who stores; the action is `index`, whatever the file says
     #[arg(long, value_name = "R.json")]
     pub(crate) request: PathBuf,
-    /// Chunks, one JSON object a line; standard input if not given
-    #[arg(long, value_name = "C.jsonl")]
-    pub(crate) chunks: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chunks: ChunksArgs,
 }
 
 #[derive(Args, Debug)]
@@ -171,10 +180,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "D.sqlite")]
     pub(crate) db: PathBuf,
     #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-    /// Who asks
-    #[arg(long, value_name = "R.json")]
-    pub(crate) request: PathBuf,
+    pub(crate) asked: AskedArgs,
     #[command(flatten)]
     pub(crate) by: ByArgs,
     /// How many chunks are wanted
@@ -205,13 +211,9 @@ pub(crate) struct ByArgs {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-    /// Who asks
-    #[arg(long, value_name = "R.json")]
-    pub(crate) request: PathBuf,
-    /// Chunks, one JSON object a line; standard input if not given
-    #[arg(long, value_name = "C.jsonl")]
-    pub(crate) chunks: Option<PathBuf>,
+    pub(crate) asked: AskedArgs,
+    #[command(flatten)]
+    pub(crate) chunks: ChunksArgs,
     /// Chunks per call; 1, 10, 100 and 1000 if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: Option<u32>,

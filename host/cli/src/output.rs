@@ -1,8 +1,9 @@
 //! Writing for people: aligned tables, colour only on a terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value as Json;
 
 /// Writes one JSON value and a line end to standard output.
@@ -16,6 +17,15 @@ pub(crate) fn line(text: &str) -> Result<()> {
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")?;
     Ok(())
+}
+
+/// Puts a file in place of the one at `path`, if any. It is written aside and renamed: whoever watches the file never sees
+/// half of it.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_extension("tmp");
+    std::fs::write(&aside, bytes)
+        .and_then(|()| std::fs::rename(&aside, path))
+        .with_context(|| path.display().to_string())
 }
 
 /// A table with a header; columns are as wide as their widest cell.

@@ -48,13 +48,13 @@ impl Samples {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
-    let bytes = input::policy_bytes(&args.policy.policy)?;
-    let limits = input::limits(&args.policy.host);
+    let bytes = input::policy_bytes(&args.asked.policy.policy)?;
+    let limits = input::limits(&args.asked.policy.host);
     let runtime = Runtime::new(RuntimeConfig::default())?;
     let policy = Policy::load(&runtime, &bytes, &limits)?;
-    let request = input::request(&args.request)?;
+    let request = input::request(&args.asked.request)?;
     let mut unreadable = 0_usize;
-    let chunks = Lines::open(args.chunks.as_ref())?.all_chunks(|message| {
+    let chunks = Lines::open(args.chunks.chunks.as_ref())?.all_chunks(|message| {
         unreadable += 1;
         eprintln!("{message}");
     })?;

@@ -5,6 +5,7 @@ use tamis_runtime::{Limits, Policy, Runtime};
 
 use crate::args::BuildArgs;
 use crate::exit::Outcome;
+use crate::output;
 
 pub(crate) fn run(args: &BuildArgs) -> Result<Outcome> {
     let component = if args.source.is_dir() {
@@ -18,11 +19,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result<Outcome> {
     if let Some(folder) = args.output.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    // Written aside and renamed: a host that watches the file never sees half of it.
-    let aside = args.output.with_extension("wasm.tmp");
-    std::fs::write(&aside, &component)
-        .and_then(|()| std::fs::rename(&aside, &args.output))
-        .with_context(|| args.output.display().to_string())?;
+    output::replace_file(&args.output, &component)?;
     eprintln!("{}  {}  {} bytes", args.output.display(), policy.digest(), policy.size());
     Ok(Outcome::Done)
 }

@@ -13,10 +13,10 @@ use crate::output;
 const BATCH: usize = 256;
 
 pub(crate) fn run(args: &FilterArgs) -> Result<Outcome> {
-    let generation = input::policy(&args.policy)?.current();
-    let request = input::request(&args.request)?;
+    let generation = input::policy(&args.asked.policy)?.current();
+    let request = input::request(&args.asked.request)?;
     let mut session = generation.policy().session(&request)?;
-    let mut lines = Lines::open(args.chunks.as_ref())?;
+    let mut lines = Lines::open(args.chunks.chunks.as_ref())?;
     let mut counts = Counts::default();
     loop {
         let batch = lines.chunks(BATCH)?;

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     let handle = input::policy(&args.policy)?;
     let request = input::request(&args.request)?;
     let mut unreadable = 0_usize;
-    let mut lines = Lines::open(args.chunks.as_ref())?;
+    let mut lines = Lines::open(args.chunks.chunks.as_ref())?;
     let chunks = lines.all_chunks(|message| {
         unreadable += 1;
         eprintln!("{message}");

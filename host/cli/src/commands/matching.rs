@@ -10,7 +10,7 @@ use crate::output;
 
 pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
     let filter = input::filter(&args.filter)?;
-    let mut lines = Lines::open(args.chunks.as_ref())?;
+    let mut lines = Lines::open(args.chunks.chunks.as_ref())?;
     let (mut matched, mut total, mut unreadable) = (0_usize, 0_usize, 0_usize);
     while let Some(line) = lines.next(Chunk::from_json)? {
         total += 1;

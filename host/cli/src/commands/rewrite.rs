@@ -10,8 +10,8 @@ use crate::exit::Outcome;
 use crate::{input, output};
 
 pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
-    let handle = input::policy(&args.policy)?;
-    let request = input::request(&args.request)?;
+    let handle = input::policy(&args.asked.policy)?;
+    let request = input::request(&args.asked.request)?;
     let query = Query { collection: args.collection.clone(), k: args.k };
     let rewrite = handle.rewrite(&request, &query)?.value;
     for error in &rewrite.errors {

@@ -9,8 +9,8 @@ use crate::exit::Outcome;
 use crate::{input, output};
 
 pub(crate) fn run(args: &SearchArgs) -> Result<Outcome> {
-    let handle = input::policy(&args.policy)?;
-    let request = input::request(&args.request)?;
+    let handle = input::policy(&args.asked.policy)?;
+    let request = input::request(&args.asked.request)?;
     let filter = args.filter.as_deref().map(input::filter).transpose()?;
     let vector = args.by.vector.as_deref().map(read_vector).transpose()?;
     let by = match (&vector, &args.by.text) {

@@ -66,9 +66,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
         Arc::new(PolicyHandle::new(&runtime, &before, Limits { deadline: DEADLINE, ..Limits::default() })?);
     let watch = handle.watch(&policy)?;
 
-    let store = admit(&workspace, &handle)?;
+    let chunks = corpus::chunks()?;
+    let store = admit(&workspace, &handle, &chunks)?;
     let shown = ask(&store, &handle, &people, &asked)?;
-    explain(&store, &handle, &people, &asked)?;
+    explain(&store, &handle, &people, &asked, &chunks)?;
     let swap = swap::Swap { workspace: &workspace, handle: &handle, people: &people, asked: &asked };
     swap.run([&before, &after], &shown)?;
     drop(watch);
@@ -94,8 +95,7 @@ fn policy_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
 }
 
 /// Gate 1: each tenant's loader offers all documents; the policy stores those of its own tenant.
-fn admit(workspace: &Workspace, handle: &PolicyHandle) -> Result<Store> {
-    let chunks = corpus::chunks()?;
+fn admit(workspace: &Workspace, handle: &PolicyHandle, chunks: &[Chunk]) -> Result<Store> {
     line(&bold("1. Index: what may be stored"))?;
     line(&format!(
         "   {} chunks of the PostgreSQL manual with all-MiniLM-L6-v2 embeddings; policy `{}`",
@@ -221,7 +221,13 @@ fn withheld(
 }
 
 /// The rewritten query of the first person, and what everything costs.
-fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Asked) -> Result<()> {
+fn explain(
+    store: &Store,
+    handle: &PolicyHandle,
+    people: &[Person],
+    asked: &Asked,
+    chunks: &[Chunk],
+) -> Result<()> {
     let Some(person) = people.iter().find(|person| !person.request.actors().is_empty()).or(people.first())
     else {
         return Ok(());
@@ -238,8 +244,7 @@ fn explain(store: &Store, handle: &PolicyHandle, people: &[Person], asked: &Aske
     line("")?;
 
     line(&bold("4. Cost"))?;
-    let chunks = corpus::chunks()?;
-    let chunks = chunks.get(..1000).unwrap_or(&chunks);
+    let chunks = chunks.get(..1000).unwrap_or(chunks);
     let policy = handle.current().policy().clone();
     let mut session = policy.session(&person.request)?;
     let principals = person.request.principals().count();

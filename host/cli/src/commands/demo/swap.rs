@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value as Json;
 use tamis_retrieve::{Found, Question, Store, search};
 use tamis_runtime::{Digest, PolicyHandle};
@@ -74,16 +74,13 @@ impl Swap<'_> {
     /// Replaces the file and waits each time until the new policy is enforced.
     fn swap_often(&self, [before, after]: [&[u8]; 2]) -> Result<Vec<Duration>> {
         let path = self.workspace.file("policy.wasm");
-        let aside = self.workspace.file("policy.new");
         let bar = progress("swapping", SWAPS);
         let mut waits = Vec::new();
         for swap in 0..SWAPS {
             let bytes = if swap % 2 == 0 { after } else { before };
             let wanted = Digest::of(bytes);
             let start = Instant::now();
-            std::fs::write(&aside, bytes)
-                .and_then(|()| std::fs::rename(&aside, &path))
-                .context("the policy file")?;
+            output::replace_file(&path, bytes)?;
             while self.handle.current().policy().digest() != wanted {
                 if start.elapsed() > PATIENCE {
                     let error = self
