@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tamis_core::{Chunk, Request};
+use tamis_core::{Chunk, Filter, Request};
 use tamis_runtime::{Limits, Policy, Runtime};
 
 /// The root of the checkout.
@@ -27,6 +27,17 @@ pub fn example(name: &str) -> Vec<u8> {
 /// An example policy, loaded with the usual limits.
 pub fn load(name: &str) -> Policy {
     Policy::load(&Runtime::shared().unwrap(), &example(name), &Limits::default()).unwrap()
+}
+
+/// The ids of the chunks that the policy allows, in order.
+pub fn allowed(policy: &Policy, request: &Request, chunks: &[Chunk]) -> Vec<String> {
+    let decisions = policy.filter(request, chunks).unwrap();
+    chunks.iter().zip(decisions).filter(|(_, d)| d.allow).map(|(chunk, _)| chunk.uid.id.clone()).collect()
+}
+
+/// The ids of the chunks that the filter matches, in order.
+pub fn matched(filter: &Filter, chunks: &[Chunk]) -> Vec<String> {
+    chunks.iter().filter(|chunk| filter.matches(chunk)).map(|chunk| chunk.uid.id.clone()).collect()
 }
 
 /// A request from its JSON form.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tamis_core::filter::{Attribute, Filter};
 use tamis_core::{Chunk, Query, Request};
 use tamis_runtime::{Admission, Error, Limits, Policy, Runtime};
-use tamis_tests::{chunk, request, root};
+use tamis_tests::{allowed, chunk, matched, request, root};
 
 fn folder() -> PathBuf {
     root().join("guest/examples/c-tenant")
@@ -82,15 +82,6 @@ fn chunks() -> Vec<Chunk> {
         chunk(&format!(r#"{{"id":{id},"attributes":{{{attributes}}}}}"#))
     })
     .collect()
-}
-
-fn allowed(policy: &Policy, request: &Request, chunks: &[Chunk]) -> Vec<String> {
-    let decisions = policy.filter(request, chunks).unwrap();
-    chunks.iter().zip(decisions).filter(|(_, d)| d.allow).map(|(chunk, _)| chunk.uid.id.clone()).collect()
-}
-
-fn matched(filter: &Filter, chunks: &[Chunk]) -> Vec<String> {
-    chunks.iter().filter(|chunk| filter.matches(chunk)).map(|chunk| chunk.uid.id.clone()).collect()
 }
 
 #[test]

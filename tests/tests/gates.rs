@@ -1,9 +1,9 @@
 //! The three gates through real components: filter, rewrite, admit, and the intersection over an actor chain.
 
 use tamis_core::filter::Filter;
-use tamis_core::{Chunk, Query, Request};
-use tamis_runtime::{Admission, Policy};
-use tamis_tests::{chunk, document, load, principal, request, user, user_with_agent};
+use tamis_core::{Chunk, Query};
+use tamis_runtime::Admission;
+use tamis_tests::{allowed, chunk, document, load, matched, principal, request, user, user_with_agent};
 
 fn query() -> Query {
     Query { collection: "docs".into(), k: 10 }
@@ -21,15 +21,6 @@ fn documents() -> Vec<Chunk> {
         }
     }
     documents
-}
-
-fn allowed(policy: &Policy, request: &Request, chunks: &[Chunk]) -> Vec<String> {
-    let decisions = policy.filter(request, chunks).unwrap();
-    chunks.iter().zip(decisions).filter(|(_, d)| d.allow).map(|(chunk, _)| chunk.uid.id.clone()).collect()
-}
-
-fn matched(filter: &Filter, chunks: &[Chunk]) -> Vec<String> {
-    chunks.iter().filter(|chunk| filter.matches(chunk)).map(|chunk| chunk.uid.id.clone()).collect()
 }
 
 #[test]

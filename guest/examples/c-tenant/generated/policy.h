@@ -171,7 +171,7 @@ typedef struct exports_gates_chunk_t {
 // -------------------------------------------------------------------------------------------------- decision
 // A rule that could not be evaluated.
 typedef struct exports_gates_policy_error_t {
-  // The id of the rule, as listed in the manifest.
+  // The id of the rule, as listed in the manifest; the policy's name if the failure is not one rule's.
   policy_string_t   policy;
   // For the operator's log, never for the caller.
   policy_string_t   message;
