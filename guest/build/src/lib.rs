@@ -86,10 +86,10 @@ pub fn build_crate(directory: &Path) -> Result<Vec<u8>, BuildError> {
         command.env("RUSTC", compiler);
     }
     // Set by a cargo that runs us; they would pin the toolchain of the host for the policy.
-    let inherited = ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS"];
-    let output = inherited
-        .iter()
-        .fold(&mut command, |command, name| command.env_remove(name))
+    for inherited in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS"] {
+        command.env_remove(inherited);
+    }
+    let output = command
         .args([
             "build",
             "--release",

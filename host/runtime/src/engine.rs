@@ -8,6 +8,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// How often a running policy looks at the clock. A deadline is kept to within this; 250 wake-ups a second cost a
 /// process nothing that can be measured.
@@ -17,11 +18,11 @@ const TICK: Duration = Duration::from_millis(4);
 /// wasmtime's default leaves room in threads with small stacks.
 const GUEST_STACK: usize = 256 << 10;
 
-/// Instances that may be alive at once: one per gate call in flight. Slots reserve address space, not memory.
+/// Instances that may be alive at once: one per session. A slot has room for the largest policy that the limits allow, so that
+/// no policy takes the room of another. Slots reserve address space (some 4 GiB each, for accesses that need no bounds check),
+/// not memory.
 const POOL_SLOTS: u32 = 256;
-/// Core instances and tables per slot: the policy's module with its adapters.
-const POOL_CORE_FACTOR: u32 = 4;
-/// Address space that one memory reserves. Accesses beyond it are bounds-checked, so any size is sound.
+/// What one memory can grow to at most, whatever a policy's limits.
 const POOL_MEMORY: usize = 64 << 20;
 /// Memory of a freed slot that stays resident to be reused without page faults; a policy touches about this much.
 const POOL_KEEP_RESIDENT: usize = 64 << 10;
@@ -111,9 +112,9 @@ fn engine_config(fuel: bool) -> Config {
 fn pool() -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(POOL_SLOTS);
-    pool.total_core_instances(POOL_SLOTS * POOL_CORE_FACTOR);
-    pool.total_memories(POOL_SLOTS);
-    pool.total_tables(POOL_SLOTS * POOL_CORE_FACTOR);
+    pool.total_core_instances(POOL_SLOTS * MAX_CORE_INSTANCES);
+    pool.total_memories(POOL_SLOTS * MAX_MEMORIES);
+    pool.total_tables(POOL_SLOTS * MAX_TABLES);
     pool.max_memory_size(POOL_MEMORY);
     pool.linear_memory_keep_resident(POOL_KEEP_RESIDENT);
     pool.table_keep_resident(POOL_KEEP_RESIDENT);

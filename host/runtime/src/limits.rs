@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
+use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
 
 /// A policy component consists of the policy's module and a few small adapters. Those of the Rust SDK have four.
-const MAX_CORE_INSTANCES: usize = 16;
-/// One indirect-call table per core instance is usual.
-const MAX_TABLES: usize = 16;
+pub(crate) const MAX_CORE_INSTANCES: u32 = 8;
+/// The policy's module has one for indirect calls, and its adapters share one.
+pub(crate) const MAX_TABLES: u32 = 4;
+/// The policy's module has the only one.
+pub(crate) const MAX_MEMORIES: u32 = 1;
 /// Rust puts every function whose address is taken into its table; large policies have some thousands.
 const MAX_TABLE_ELEMENTS: usize = 20_000;
 
@@ -40,6 +43,8 @@ impl Default for Limits {
 pub(crate) struct StoreState {
     limits: Limits,
     deadline: Instant,
+    /// For each gate call, if the engine counts instructions: a store without any would run none.
+    fuel: Option<u64>,
     /// Bytes of linear memory in all instances of the component.
     memory: usize,
     met: Option<String>,
@@ -47,34 +52,35 @@ pub(crate) struct StoreState {
 
 impl StoreState {
     /// A store in which every gate call is bounded by `limits`.
-    pub(crate) fn store(engine: &Engine, limits: &Limits) -> Result<Store<StoreState>, Error> {
+    pub(crate) fn store(runtime: &Runtime, limits: &Limits) -> Result<Store<StoreState>, Error> {
         let state = StoreState {
             limits: limits.clone(),
             deadline: Instant::now() + limits.deadline,
+            fuel: runtime.has_fuel().then(|| limits.fuel.unwrap_or(u64::MAX)),
             memory: 0,
             met: None,
         };
-        let mut store = Store::new(engine, state);
+        let mut store = Store::new(runtime.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
         store.epoch_deadline_callback(|context| {
             let late = Instant::now() >= context.data().deadline;
             Ok(if late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        begin(&mut store)?;
+        begin(&mut store, Duration::ZERO)?;
         Ok(store)
     }
 }
 
-/// Starts the clock of a gate call.
-pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
-    let Limits { deadline, fuel, .. } = store.data().limits;
-    store.data_mut().deadline = Instant::now() + deadline;
+/// Starts the clock of a gate call, for which so much time was `spent` already.
+pub(crate) fn begin(store: &mut Store<StoreState>, spent: Duration) -> Result<(), Error> {
+    let state = store.data_mut();
+    state.met = None;
+    state.deadline = Instant::now() + state.limits.deadline.saturating_sub(spent);
+    let fuel = state.fuel;
     store.set_epoch_deadline(1);
-    if let Some(fuel) = fuel {
-        store.set_fuel(fuel).map_err(|_| Error::Host("a fuel limit needs a runtime with fuel".to_owned()))?;
-    }
-    Ok(())
+    fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel))
+        .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 
 /// Whether the gate call has used up its time, checked between guest calls.
@@ -140,14 +146,14 @@ impl ResourceLimiter for StoreState {
     }
 
     fn instances(&self) -> usize {
-        MAX_CORE_INSTANCES
+        MAX_CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        MAX_TABLES
+        MAX_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_CORE_INSTANCES
+        MAX_MEMORIES as usize
     }
 }

@@ -249,7 +249,7 @@ fn instantiate(
     pre: &PolicyPre<StoreState>,
     limits: &Limits,
 ) -> Result<(Store<StoreState>, PolicyBindings), Error> {
-    let mut store = StoreState::store(runtime.engine(), limits)?;
+    let mut store = StoreState::store(runtime, limits)?;
     let bindings = pre.instantiate(&mut store).map_err(|error| blame(&store, &error))?;
     Ok((store, bindings))
 }

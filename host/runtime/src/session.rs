@@ -1,5 +1,7 @@
 //! One request in one instance: prepared once, asked many times, thrown away.
 
+use std::time::{Duration, Instant};
+
 use tamis_core::admit::footprint_faults;
 use tamis_core::{Chunk, Decision, Query, Request, Rewrite};
 use wasmtime::Store;
@@ -18,6 +20,8 @@ pub struct Session {
     store: Store<StoreState>,
     bindings: PolicyBindings,
     requests: Vec<gates::Request>,
+    /// Time taken to get ready, which counts against the deadline of the first gate call.
+    spent: Duration,
     /// The error that ended the session.
     ended: Option<Error>,
 }
@@ -44,9 +48,10 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(policy: &Policy, request: &Request) -> Result<Self, Error> {
+        let began = Instant::now();
         let requests = contract::requests(request)?;
         let (store, bindings) = policy.instantiate()?;
-        Ok(Self { policy: policy.clone(), store, bindings, requests, ended: None })
+        Ok(Self { policy: policy.clone(), store, bindings, requests, spent: began.elapsed(), ended: None })
     }
 
     /// Decides on `chunks`, in order: each is allowed only if the policy allows it to the subject and to every actor.
@@ -78,7 +83,8 @@ impl Session {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let result = limits::begin(&mut self.store).and_then(|()| call(self));
+        let result =
+            limits::begin(&mut self.store, std::mem::take(&mut self.spent)).and_then(|()| call(self));
         if let Err(error) = &result {
             self.ended = Some(error.clone());
         }

@@ -1,7 +1,8 @@
 //! What a component may consist of, checked before it is compiled.
 //!
-//! Components can hold components and instantiate each several times, so that a kilobyte stands for millions of instances. The
-//! compiler has no limit for that.
+//! Components can hold components and instantiate each several times, so that a kilobyte stands for millions of instances,
+//! and the time that one function takes to compile grows with more than the square of its size. The compiler has no limit for
+//! either, and cannot be interrupted.
 
 use wasmparser::{Parser, Payload};
 
@@ -11,8 +12,11 @@ use crate::error::{Error, excerpt};
 const MAX_DEPTH: usize = 2;
 /// Components, and instantiations of components, in all. With the depth above they unfold into a few hundred instances at most.
 const MAX_COMPONENTS: u32 = 16;
+/// Bytes of one function's body. One of this size takes some tenths of a second to compile at worst, one of half a
+/// megabyte takes minutes; compilers of policies split what is longer.
+const MAX_FUNCTION: usize = 32 << 10;
 
-/// Refuses a component that unfolds into too many parts.
+/// Refuses a component that unfolds into too many parts, or that would take too long to compile.
 ///
 /// # Errors
 /// [`Error::Artifact`], also for bytes that cannot be parsed.
@@ -30,6 +34,12 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentInstanceSection(section) => {
                 components = components.saturating_add(section.count())
+            }
+            Payload::CodeSectionEntry(body) if body.as_bytes().len() > MAX_FUNCTION => {
+                let (offset, size) = (body.range().start, body.as_bytes().len());
+                return Err(Error::Artifact(format!(
+                    "the function at byte {offset} is {size} bytes long; at most {MAX_FUNCTION} are allowed"
+                )));
             }
             _ => {}
         }

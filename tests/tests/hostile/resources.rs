@@ -85,8 +85,54 @@ fn tables_and_instances_are_limited() {
     );
 
     let good = Module::good().component();
-    load(with_instances(&good, "(module)", 8), patient()).unwrap();
-    assert_load_refused(with_instances(&good, "(module)", 40), patient(), "limit", "instance");
+    load(with_instances(&good, "(module)", 2), patient()).unwrap();
+    for module in ["(module)", "(module (table 0 funcref))", "(module (memory 0))"] {
+        assert_load_refused(with_instances(&good, module, 8), patient(), "limit", "resource limit exceeded");
+    }
+}
+
+#[test]
+fn a_policy_of_many_parts_takes_no_room_from_others() {
+    // As many instances and tables as a policy may have: one more of either, and it does not load.
+    let widest = |instances| {
+        let good = Module::good().component();
+        (0..3).fold(with_instances(&good, "(module)", instances), |bytes, _| {
+            with_instances(&bytes, "(module (table 0 funcref))", 1)
+        })
+    };
+    let most = (0..8).take_while(|instances| load(widest(*instances), patient()).is_ok()).last().unwrap();
+    let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
+    let wide = Policy::load(&runtime, &widest(most), &patient()).unwrap();
+    let good = Policy::load(&runtime, &Module::good().component(), &patient()).unwrap();
+    let _sessions: Vec<_> = (0..250).map(|_| wide.session(&bob()).unwrap()).collect();
+    assert_allows(&good);
+}
+
+#[test]
+fn a_function_that_takes_long_to_compile_is_refused() {
+    let long = |instructions| Module {
+        more: format!("(func (result i32) (i32.const 0) {})", "(i32.eqz) ".repeat(instructions)).leak(),
+        ..Module::good()
+    };
+    load(long(30_000).component(), patient()).unwrap();
+    let text = "bytes long; at most 32768 are allowed";
+    assert_load_refused(long(40_000).component(), patient(), "artifact", text);
+}
+
+#[test]
+fn a_limit_met_before_does_not_explain_what_fails_later() {
+    // The first call is refused memory and goes on; the second gives up.
+    let module = Module::filtering(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (if (i32.eq (global.get $calls) (i32.const 1))
+            (then (drop (memory.grow (i32.const 16384))))
+            (else (unreachable)))
+        (global.get $allow)",
+    );
+    let policy = load(module.component(), patient()).unwrap();
+    let mut session = policy.session(&bob()).unwrap();
+    session.filter(&chunks()[..1]).unwrap();
+    assert_refused(session.filter(&chunks()[..1]), "trap", "unreachable");
 }
 
 #[test]
@@ -151,6 +197,12 @@ fn fuel_is_limited_and_counted_the_same_everywhere() {
         if suffices(&here, middle) { enough = middle } else { too_little = middle }
     }
     assert!(suffices(&there, enough) && !suffices(&there, too_little), "{enough}");
+}
+
+#[test]
+fn a_runtime_that_counts_fuel_needs_no_limit() {
+    let runtime = Runtime::new(RuntimeConfig { fuel: true, cache: None }).unwrap();
+    assert_allows(&Policy::load(&runtime, &Module::good().component(), &patient()).unwrap());
 }
 
 #[test]
