@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn a_vector_has_a_largest_size() {
+        assert_eq!(check_vector(&vec![0.5; MAX_DIMENSIONS]), Ok(()));
+        let error = check_vector(&vec![0.5; MAX_DIMENSIONS + 1]).unwrap_err();
+        assert_eq!(error, "it has 65537 numbers; at most 65536 are allowed");
+    }
+
+    #[test]
     fn redaction_removes_attributes_and_text() {
         let mut chunk = Chunk::new("c");
         chunk.attributes =

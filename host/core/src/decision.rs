@@ -74,6 +74,19 @@ mod tests {
     }
 
     #[test]
+    fn odd_names_in_a_path_are_quoted() {
+        for (path, text) in [
+            (vec!["owner", "team_1-a"], "owner.team_1-a"),
+            (vec!["a.b", "c"], r#""a.b".c"#),
+            (vec![""], r#""""#),
+            (vec!["größe"], "größe"),
+        ] {
+            let path: Path = path.into_iter().map(str::to_owned).collect();
+            assert_eq!(path_text(&path), text);
+        }
+    }
+
+    #[test]
     fn the_default_denies() {
         assert!(!Decision::default().allow);
     }

@@ -125,6 +125,8 @@ mod tests {
         let ancestors = entities.ancestors(&EntityUid::new("Group", "a")).unwrap();
         let ids: Vec<_> = ancestors.iter().map(|uid| uid.id.as_str()).collect();
         assert_eq!(ids, ["b", "c", "d"]);
+        let all: Vec<_> = entities.iter().map(|(entity, up)| (entity.uid.id.as_str(), up.len())).collect();
+        assert_eq!(all, [("a", 3), ("b", 2)]);
     }
 
     #[test]

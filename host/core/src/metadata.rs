@@ -283,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_says_what_was_found() {
+        for (json, declared, reason) in [
+            (json!(1.5), Type::String, "a number with a fraction where String is declared"),
+            (json!(1), Type::String, "a number where String is declared"),
+            (json!([]), Type::Bool, "an array where Bool is declared"),
+        ] {
+            assert_eq!(read(&json, Some(&declared)), Some(Value::IllTyped(reason.to_owned())));
+        }
+    }
+
+    #[test]
     fn null_is_absent() {
         assert_eq!(read(&Json::Null, None), None);
         assert_eq!(read(&Json::Null, Some(&Type::Long)), None);

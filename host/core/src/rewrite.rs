@@ -73,6 +73,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rewrite_is_written_without_its_errors() {
+        let error = PolicyError { policy: "p".to_owned(), message: "detail".to_owned() };
+        let rewrite = Rewrite { errors: [error].into(), ..rewrite("a", true) };
+        let filter = json!({"op": "exists", "attr": ["a"]});
+        assert_eq!(rewrite.to_json(), json!({"filter": filter, "exact": true, "needs": [{"attr": ["a"]}]}));
+    }
+
+    #[test]
     fn intersection_folds_constants() {
         let with = |filter| Rewrite { filter, ..rewrite("a", true) };
         assert_eq!(with(Filter::Never).intersect(rewrite("b", true)).filter, Filter::Never);

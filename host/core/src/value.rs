@@ -56,12 +56,12 @@ impl Value {
         }
     }
 
-    /// The reason why this value, or a value inside it, cannot be read; `None` for a value that is whole.
+    /// The reason why this value, or a value inside it, cannot be read; `None` for a value that is whole. Elements of a
+    /// set need no look: see [`Value::Set`].
     pub fn ill_typed(&self) -> Option<&str> {
         match self {
             Self::IllTyped(reason) => Some(reason),
             Self::Record(fields) => fields.values().find_map(Self::ill_typed),
-            Self::Set(elements) => elements.iter().find_map(Self::ill_typed),
             _ => None,
         }
     }

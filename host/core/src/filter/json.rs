@@ -305,11 +305,16 @@ mod tests {
 
     #[test]
     fn nesting_is_limited() {
-        let nested = |levels: usize| {
-            (0..levels).fold(Filter::Always, |inner, _| Filter::Not(Box::new(inner))).to_json()
-        };
-        assert!(Filter::from_json_value(&nested(MAX_DEPTH)).is_ok());
-        let error = Filter::from_json_value(&nested(MAX_DEPTH + 1)).unwrap_err();
-        assert_eq!(error.to_string(), "filter: nests deeper than 100 levels");
+        let around: [fn(Filter) -> Filter; 3] = [
+            |inner| Filter::Not(Box::new(inner)),
+            |inner| Filter::And(vec![inner]),
+            |inner| Filter::Or(vec![inner]),
+        ];
+        for wrap in around {
+            let nested = |levels: usize| (0..levels).fold(Filter::Always, |inner, _| wrap(inner)).to_json();
+            assert!(Filter::from_json_value(&nested(MAX_DEPTH)).is_ok());
+            let error = Filter::from_json_value(&nested(MAX_DEPTH + 1)).unwrap_err();
+            assert_eq!(error.to_string(), "filter: nests deeper than 100 levels");
+        }
     }
 }
