@@ -1,8 +1,8 @@
 //! The text of Cedar's `ip`: an IPv4 or IPv6 address, or a range of them.
 
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
 
 use super::ParseError;
 
@@ -28,10 +28,11 @@ impl IpNetwork {
     ///
     /// The prefix is longer than the address: 32 bits for IPv4, 128 for IPv6.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, ParseError> {
-        if prefix > bits(address) {
-            return Err(ParseError::new(prefix_form(address), &format!("{address}/{prefix}")));
-        }
-        Ok(Self { address, prefix })
+        Self::checked(address, prefix).ok_or_else(|| ParseError::new(prefix_form(address), "a longer one"))
+    }
+
+    fn checked(address: IpAddr, prefix: u8) -> Option<Self> {
+        (prefix <= bits(address)).then_some(Self { address, prefix })
     }
 
     /// The address, with all bits it was written with.
@@ -42,6 +43,34 @@ impl IpNetwork {
     /// The length of the prefix in bits, at most 32 for IPv4 and 128 for IPv6.
     pub fn prefix(&self) -> u8 {
         self.prefix
+    }
+
+    /// Whether all of it lies in 127.0.0.0/8, or it is ::1.
+    pub fn is_loopback(&self) -> bool {
+        self.address.is_loopback() && self.prefix >= if self.address.is_ipv4() { 8 } else { 128 }
+    }
+
+    /// Whether all of it lies in 224.0.0.0/4 or ff00::/8.
+    pub fn is_multicast(&self) -> bool {
+        self.address.is_multicast() && self.prefix >= if self.address.is_ipv4() { 4 } else { 8 }
+    }
+
+    /// Whether every address of this network is one of `other`'s. Never so for IPv4 and IPv6 mixed.
+    pub fn is_in(&self, other: &Self) -> bool {
+        let (first, last) = self.range();
+        let (other_first, other_last) = other.range();
+        self.address.is_ipv4() == other.address.is_ipv4() && other_first <= first && last <= other_last
+    }
+
+    /// The first and the last address, as numbers.
+    fn range(&self) -> (u128, u128) {
+        let address = match self.address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        };
+        let host_bits = u32::from(bits(self.address).saturating_sub(self.prefix));
+        let host = u128::MAX.checked_shr(128_u32.saturating_sub(host_bits)).unwrap_or(0);
+        (address & !host, address | host)
     }
 }
 
@@ -76,9 +105,8 @@ impl FromStr for IpNetwork {
         match prefix {
             None => Ok(Self::from(address)),
             Some(prefix) => {
-                let prefix =
-                    prefix_length(prefix).ok_or_else(|| ParseError::new(prefix_form(address), text))?;
-                Self::new(address, prefix)
+                let network = prefix_length(prefix).and_then(|prefix| Self::checked(address, prefix));
+                network.ok_or_else(|| ParseError::new(prefix_form(address), text))
             }
         }
     }
@@ -117,7 +145,9 @@ fn prefix_length(text: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::string::ToString;
+
+    use core::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 

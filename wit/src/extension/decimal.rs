@@ -1,6 +1,9 @@
 //! The text of Cedar's `decimal`: a sign, digits, a point, and one to four digits.
 
-use std::iter::repeat_n;
+
+use alloc::format;
+use alloc::string::String;
+use core::iter::repeat_n;
 
 use super::ParseError;
 

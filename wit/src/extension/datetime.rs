@@ -1,5 +1,8 @@
 //! The text of Cedar's `datetime`: a date, or a date and time with its offset from UTC.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::{ParseError, calendar, duration};
 
 const MINUTE: i64 = 60_000;

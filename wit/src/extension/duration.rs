@@ -1,5 +1,8 @@
 //! The text of Cedar's `duration`: a sign, then quantities of days, hours, minutes, seconds and milliseconds.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::ParseError;
 
 /// Milliseconds in each unit, in the only order in which units may follow one another.
@@ -52,7 +55,7 @@ pub fn format(millis: i64) -> String {
 
 /// Splits `text` before the first character that `stops` accepts.
 fn split_where(text: &str, stops: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(stops).unwrap_or(text.len()))
+    text.split_at_checked(text.find(stops).unwrap_or(text.len())).unwrap_or((text, ""))
 }
 
 #[cfg(test)]

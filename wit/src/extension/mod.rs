@@ -4,7 +4,7 @@
 //! `tests/tests/extension_values.rs` holds them to it. Each formatter writes text that its parser and Cedar's read
 //! back as the same value, with the one exception that [`datetime::format`] states.
 //!
-//! No arithmetic, comparison or predicate on the values lives here.
+//! No arithmetic or comparison of the values lives here.
 
 mod calendar;
 pub mod datetime;

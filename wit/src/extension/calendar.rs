@@ -3,7 +3,7 @@
 //! The arithmetic counts years from March, which puts the leap day last. Source: Howard Hinnant, "chrono-Compatible
 //! Low-Level Date Algorithms", <https://howardhinnant.github.io/date_algorithms.html>.
 
-use std::ops::RangeInclusive;
+use core::ops::RangeInclusive;
 
 /// The years that four digits write.
 const YEARS: RangeInclusive<i64> = 0..=9999;

@@ -1,0 +1,313 @@
+//! Conditions specialised to a request: what is left to look at for each chunk.
+//!
+//! A condition over 64 chunks at a time has two sets of chunks as its outcome: where it is true and where it is false. Where it is
+//! neither, it failed. So `a && b` is true where both are, and false where `a` is false, or `a` is true and `b` false.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use tamis_contract::frame::{self, Column, Form};
+
+use crate::evaluate::Evaluator;
+use crate::fault::Fault;
+use crate::program::{Binding, ColumnForm, ColumnInfo, Node, Op};
+
+/// Chunks where a condition is true, and where it is false; a bit for each of 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it is true.
+    pub yes: u64,
+    /// Where it is false.
+    pub no: u64,
+}
+
+/// A condition, specialised to a request.
+#[derive(Debug)]
+pub enum Residual {
+    /// The same for every chunk; `None` if it fails for every chunk.
+    Known(Option<bool>),
+    /// Both, the second only where the first is true.
+    And(Box<Residual>, Box<Residual>),
+    /// Either, the second only where the first is false.
+    Or(Box<Residual>, Box<Residual>),
+    /// The opposite.
+    Not(Box<Residual>),
+    /// The second where the first is true, the third where it is false.
+    If(Box<[Residual; 3]>),
+    /// A node that reads one column of codes, with its outcome for each code, as far as it is known.
+    OfCode {
+        /// The node.
+        node: u32,
+        /// The column.
+        column: u16,
+        /// For each code: see [`memo`].
+        memo: Vec<u8>,
+    },
+    /// A test of one column of numbers.
+    OfNumber {
+        /// The column.
+        column: u16,
+        /// What is tested.
+        test: NumberTest,
+        /// What the number is compared with.
+        bound: i64,
+    },
+    /// A node that is evaluated for each chunk.
+    OfChunk(u32),
+}
+
+/// What is known of a condition over one code.
+mod memo {
+    /// Not evaluated yet.
+    pub(super) const UNKNOWN: u8 = 0;
+    /// True.
+    pub(super) const YES: u8 = 1;
+    /// False.
+    pub(super) const NO: u8 = 2;
+    /// Failed.
+    pub(super) const FAULT: u8 = 4;
+}
+
+/// A test of a number that is there; it fails where none is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberTest {
+    /// It equals the bound.
+    Equal,
+    /// It is less than the bound.
+    Less,
+    /// It is less than the bound or equals it.
+    LessOrEqual,
+    /// It is greater than the bound.
+    Greater,
+    /// It is greater than the bound or equals it.
+    GreaterOrEqual,
+}
+
+impl NumberTest {
+    fn holds(self, number: i64, bound: i64) -> bool {
+        match self {
+            Self::Equal => number == bound,
+            Self::Less => number < bound,
+            Self::LessOrEqual => number <= bound,
+            Self::Greater => number > bound,
+            Self::GreaterOrEqual => number >= bound,
+        }
+    }
+
+    /// The same test with its sides exchanged.
+    fn mirrored(self) -> Self {
+        match self {
+            Self::Equal => Self::Equal,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+}
+
+/// Specialises the condition at node `index` to the evaluator's request.
+///
+/// # Errors
+/// If the program is damaged.
+pub fn specialise<'a>(
+    evaluator: &Evaluator<'a>,
+    columns: &[ColumnInfo],
+    index: u32,
+) -> Result<Residual, Fault<'a>> {
+    let node = evaluator.program.node(index)?;
+    if node.binding == Binding::Request {
+        return match evaluator.boolean(index) {
+            Err(Fault::Program) => Err(Fault::Program),
+            outcome => Ok(Residual::Known(outcome.ok())),
+        };
+    }
+    let residual = structure(evaluator, columns, &node)?;
+    if let Some(known @ Residual::Known(_)) = residual {
+        return Ok(known);
+    }
+    let Binding::Column(column) = node.binding else {
+        return Ok(residual.unwrap_or(Residual::OfChunk(index)));
+    };
+    let info = columns.get(usize::from(column)).ok_or(Fault::Program)?;
+    Ok(match info.form.form() {
+        Form::Codes => Residual::OfCode { node: index, column, memo: Vec::new() },
+        Form::Longs => match residual {
+            Some(residual) => residual,
+            None => number_test(evaluator, &node, column, info.form)?.unwrap_or(Residual::OfChunk(index)),
+        },
+        Form::Texts => residual.unwrap_or(Residual::OfChunk(index)),
+    })
+}
+
+/// Specialises the parts of a connective; `None` for a node that is none.
+fn structure<'a>(
+    evaluator: &Evaluator<'a>,
+    columns: &[ColumnInfo],
+    node: &Node,
+) -> Result<Option<Residual>, Fault<'a>> {
+    use Residual::{And, If, Known, Not, Or};
+    let part = |index: u32| specialise(evaluator, columns, index);
+    Ok(Some(match node.op {
+        Op::And => match part(node.a)? {
+            Known(Some(true)) => part(node.b)?,
+            Known(known) => Known(known),
+            left => match part(node.b)? {
+                Known(Some(true)) => left,
+                right => And(Box::new(left), Box::new(right)),
+            },
+        },
+        Op::Or => match part(node.a)? {
+            Known(Some(false)) => part(node.b)?,
+            Known(known) => Known(known),
+            left => match part(node.b)? {
+                Known(Some(false)) => left,
+                right => Or(Box::new(left), Box::new(right)),
+            },
+        },
+        Op::Not => match part(node.a)? {
+            Known(known) => Known(known.map(|value| !value)),
+            inner => Not(Box::new(inner)),
+        },
+        Op::If => match part(node.a)? {
+            Known(Some(condition)) => part(if condition { node.b } else { node.c })?,
+            Known(None) => Known(None),
+            condition => If(Box::new([condition, part(node.b)?, part(node.c)?])),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+/// A comparison of a column of numbers with something that does not change from chunk to chunk.
+fn number_test<'a>(
+    evaluator: &Evaluator<'a>,
+    node: &Node,
+    column: u16,
+    form: ColumnForm,
+) -> Result<Option<Residual>, Fault<'a>> {
+    let test = match (node.op, form) {
+        (Op::Equal, _) => NumberTest::Equal,
+        (Op::Less, ColumnForm::Longs | ColumnForm::Datetimes | ColumnForm::Durations)
+        | (Op::DecimalLess, ColumnForm::Decimals) => NumberTest::Less,
+        (Op::LessOrEqual, ColumnForm::Longs | ColumnForm::Datetimes | ColumnForm::Durations)
+        | (Op::DecimalLessOrEqual, ColumnForm::Decimals) => NumberTest::LessOrEqual,
+        _ => return Ok(None),
+    };
+    let (a, b) = (evaluator.program.node(node.a)?, evaluator.program.node(node.b)?);
+    let (test, other) = match (a.op, b.op) {
+        (Op::Column, _) if b.binding == Binding::Request => (test, node.b),
+        (_, Op::Column) if a.binding == Binding::Request => (test.mirrored(), node.a),
+        _ => return Ok(None),
+    };
+    let Ok(other) = evaluator.value(other) else { return Ok(Some(Residual::Known(None))) };
+    Ok(form.number(&other).map(|bound| Residual::OfNumber { column, test, bound }))
+}
+
+/// What a residual needs to be evaluated over a block of chunks.
+pub(crate) struct Block<'a> {
+    /// The columns of the frame.
+    pub(crate) columns: &'a [Column<'a>],
+    /// The first chunk of the block.
+    pub(crate) start: usize,
+    /// Evaluates a node for one chunk; `None` if it fails.
+    pub(crate) evaluate: &'a dyn Fn(u32, usize) -> Option<bool>,
+}
+
+impl Residual {
+    /// The outcome for the chunks of a block that `wanted` names. Bits of other chunks mean nothing.
+    pub(crate) fn outcome(&mut self, block: &Block<'_>, wanted: u64) -> Outcome {
+        if wanted == 0 {
+            return Outcome::default();
+        }
+        match self {
+            Self::Known(Some(true)) => Outcome { yes: u64::MAX, no: 0 },
+            Self::Known(Some(false)) => Outcome { yes: 0, no: u64::MAX },
+            Self::Known(None) => Outcome::default(),
+            Self::Not(inner) => {
+                let inner = inner.outcome(block, wanted);
+                Outcome { yes: inner.no, no: inner.yes }
+            }
+            Self::And(a, b) => {
+                let a = a.outcome(block, wanted);
+                let b = b.outcome(block, wanted & a.yes);
+                Outcome { yes: a.yes & b.yes, no: a.no | (a.yes & b.no) }
+            }
+            Self::Or(a, b) => {
+                let a = a.outcome(block, wanted);
+                let b = b.outcome(block, wanted & a.no);
+                Outcome { yes: a.yes | (a.no & b.yes), no: a.no & b.no }
+            }
+            Self::If(parts) => {
+                let [condition, then, otherwise] = &mut **parts;
+                let condition = condition.outcome(block, wanted);
+                let then = then.outcome(block, wanted & condition.yes);
+                let otherwise = otherwise.outcome(block, wanted & condition.no);
+                Outcome {
+                    yes: (condition.yes & then.yes) | (condition.no & otherwise.yes),
+                    no: (condition.yes & then.no) | (condition.no & otherwise.no),
+                }
+            }
+            Self::OfCode { node, column, memo } => of_code(block, wanted, *node, usize::from(*column), memo),
+            Self::OfNumber { column, test, bound } => of_number(block, usize::from(*column), *test, *bound),
+            Self::OfChunk(node) => of_chunk(block, wanted, *node),
+        }
+    }
+}
+
+fn of_code(block: &Block<'_>, wanted: u64, node: u32, column: usize, memo: &mut Vec<u8>) -> Outcome {
+    let Some(Column::Codes { codes, .. }) = block.columns.get(column) else { return Outcome::default() };
+    let codes = codes.get(block.start..).unwrap_or_default();
+    let codes = codes.get(..codes.len().min(64)).unwrap_or_default();
+    let mut outcome = Outcome::default();
+    for (position, code) in codes.iter().enumerate() {
+        let code = u32::from_le_bytes(*code) as usize;
+        let mut known = memo.get(code).copied().unwrap_or(memo::UNKNOWN);
+        if known == memo::UNKNOWN {
+            if wanted >> position & 1 == 0 {
+                continue;
+            }
+            known = match (block.evaluate)(node, block.start + position) {
+                Some(true) => memo::YES,
+                Some(false) => memo::NO,
+                None => memo::FAULT,
+            };
+            if memo.len() <= code {
+                memo.resize(code + 1, memo::UNKNOWN);
+            }
+            if let Some(place) = memo.get_mut(code) {
+                *place = known;
+            }
+        }
+        outcome.yes |= u64::from(known & memo::YES) << position;
+        outcome.no |= u64::from(known >> 1 & memo::YES) << position;
+    }
+    outcome
+}
+
+fn of_number(block: &Block<'_>, column: usize, test: NumberTest, bound: i64) -> Outcome {
+    let Some(Column::Longs { states, numbers }) = block.columns.get(column) else { return Outcome::default() };
+    let rows = states.iter().zip(*numbers).skip(block.start).take(64);
+    let mut outcome = Outcome::default();
+    for (position, (state, number)) in rows.enumerate() {
+        let present = u64::from(*state == frame::state::PRESENT);
+        let holds = u64::from(test.holds(i64::from_le_bytes(*number), bound));
+        outcome.yes |= (present & holds) << position;
+        outcome.no |= (present & (holds ^ 1)) << position;
+    }
+    outcome
+}
+
+fn of_chunk(block: &Block<'_>, wanted: u64, node: u32) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut left = wanted;
+    while left != 0 {
+        let position = left.trailing_zeros();
+        left &= left - 1;
+        match (block.evaluate)(node, block.start + position as usize) {
+            Some(true) => outcome.yes |= 1 << position,
+            Some(false) => outcome.no |= 1 << position,
+            None => {}
+        }
+    }
+    outcome
+}

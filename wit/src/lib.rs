@@ -1,0 +1,14 @@
+//! What policies and hosts must agree on besides the WIT files beside this crate: [`value`]s and the [`frame`]s that carry them
+//! in batches, and the text forms of the [`extension`] values.
+//!
+//! Nothing here needs the standard library, so that policies can be small.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod extension;
+pub mod frame;
+pub mod value;
