@@ -273,7 +273,10 @@ impl<'a> Chunk<'a> for Row<'a> {
     }
 
     fn tags(&self) -> Result<&'a [Field<'a>], Fault<'a>> {
+        let Table { program, infos, arena, .. } = self.table;
+        let info = infos.iter().find(|info| info.source == Source::Tags).ok_or(Fault::Program)?;
         match self.special(Source::Tags)? {
+            Some(Value::Record(tags)) if info.converted => Coerce { program, arena }.tags(self.entity_type()?, tags),
             Some(Value::Record(tags)) => Ok(tags),
             None => Ok(&[]),
             _ => Err(Fault::Program),

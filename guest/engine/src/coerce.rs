@@ -57,14 +57,28 @@ impl<'a> Coerce<'a> {
             return Ok(());
         };
         entity.attributes = self.fields(entity.attributes, attributes)?;
-        if tags != NONE {
-            let mut converted = Vec::new();
-            for (name, value) in entity.tags {
-                converted.push((*name, self.value(*value, tags)?));
-            }
-            entity.tags = self.arena.alloc_slice_copy(&converted);
-        }
+        entity.tags = self.all(entity.tags, tags)?;
         Ok(())
+    }
+
+    /// Converts the tags of a chunk of type `entity_type`.
+    pub(crate) fn tags(&self, entity_type: &str, tags: &'a [Field<'a>]) -> Result<&'a [Field<'a>], Fault<'a>> {
+        match self.shape(entity_type, None)? {
+            Some((_, declared)) => self.all(tags, declared),
+            None => Ok(tags),
+        }
+    }
+
+    /// Converts all of `fields` to the type at `declared`, if there is one.
+    fn all(&self, fields: &'a [Field<'a>], declared: u32) -> Result<&'a [Field<'a>], Fault<'a>> {
+        if declared == NONE {
+            return Ok(fields);
+        }
+        let mut converted = Vec::new();
+        for (name, value) in fields {
+            converted.push((*name, self.value(*value, declared)?));
+        }
+        Ok(self.arena.alloc_slice_copy(&converted))
     }
 
     /// Converts the context of an action.

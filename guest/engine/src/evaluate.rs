@@ -8,7 +8,7 @@ use tamis_contract::value::{Field, Uid, Value, field, holds};
 
 use crate::fault::Fault;
 use crate::like;
-use crate::program::{List, Node, Op, Program};
+use crate::program::{List, Node, Op, Program, Section, Source, width};
 use crate::request::{Chunk, Request};
 
 /// Milliseconds in a day.
@@ -138,7 +138,11 @@ impl<'a> Evaluator<'a> {
             }
             Op::In => {
                 let uid = self.entity(a)?;
-                return self.any_group(b, &|group| Ok(self.request.is_in(uid, group)));
+                let chunk = self.chunk_called(node, uid)?;
+                return self.any_group(b, &|group| match chunk {
+                    Some(chunk) => Ok(group == uid || chunk.is_below(group)?),
+                    None => Ok(self.request.is_in(uid, group)),
+                });
             }
             Op::IsBelow => {
                 let chunk = self.chunk()?;
@@ -246,10 +250,33 @@ impl<'a> Evaluator<'a> {
         let name = self.program.text(node.b)?;
         let fields: &[Field<'a>] = match self.value(node.a)? {
             Value::Record(fields) => fields,
-            Value::Entity(uid) => self.request.entity(uid).map_or(&[], |entity| entity.attributes),
+            Value::Entity(uid) => match self.chunk_called(node, uid)? {
+                Some(chunk) => return self.column_called(chunk, name),
+                None => self.request.entity(uid).map_or(&[], |entity| entity.attributes),
+            },
             _ => return Err(Fault::Type("an entity or a record")),
         };
         Ok(field(fields, name))
+    }
+
+    /// The chunk, if the entity that a node's first operand came to is the chunk. What the request says of it comes first, so that an
+    /// entity is the same wherever it is met.
+    fn chunk_called(&self, node: &Node, uid: &Uid<'_>) -> Result<Option<&'a dyn Chunk<'a>>, Fault<'a>> {
+        if node.c == 0 || self.request.entity(uid).is_some() {
+            return Ok(None);
+        }
+        let chunk = self.chunk()?;
+        Ok(if chunk.uid()? == *uid { Some(chunk) } else { None })
+    }
+
+    fn column_called(&self, chunk: &'a dyn Chunk<'a>, name: &str) -> Result<Option<Value<'a>>, Fault<'a>> {
+        for index in 0..self.program.count(Section::Columns, width::COLUMN) {
+            let info = self.program.column(index)?;
+            if info.source == Source::Attribute && self.program.text(info.name)? == name {
+                return chunk.column(index);
+            }
+        }
+        Err(Fault::Program)
     }
 
     /// The name of a tag, and the tag of the entity, if it is there.
@@ -258,7 +285,10 @@ impl<'a> Evaluator<'a> {
             Op::Resource => self.chunk()?.tags()?,
             _ => {
                 let uid = self.entity(node.a)?;
-                self.request.entity(uid).map_or(&[], |entity| entity.tags)
+                match self.chunk_called(node, uid)? {
+                    Some(chunk) => chunk.tags()?,
+                    None => self.request.entity(uid).map_or(&[], |entity| entity.tags),
+                }
             }
         };
         let name = self.text(node.b)?;

@@ -103,7 +103,7 @@ codes! {
         Subtract = 15,
         /// Node `a` times node `b`.
         Multiply = 16,
-        /// Entity `a` is entity `b` or below it, or so for one entity of the set `b`.
+        /// Entity `a` is entity `b` or below it, or so for one entity of the set `b`. If `c` is 1, `a` may be the chunk.
         In = 17,
         /// The set `a` holds the value `b`.
         Contains = 18,
@@ -111,13 +111,13 @@ codes! {
         ContainsAll = 19,
         /// The set `a` holds something of the set `b`.
         ContainsAny = 20,
-        /// The tag `b` of entity `a`.
+        /// The tag `b` of entity `a`. If `c` is 1, `a` may be the chunk.
         GetTag = 21,
-        /// Entity `a` has the tag `b`.
+        /// Entity `a` has the tag `b`. If `c` is 1, `a` may be the chunk.
         HasTag = 22,
-        /// The attribute with the name, text `b`, of the entity or record `a`.
+        /// The attribute with the name, text `b`, of the entity or record `a`. If `c` is 1, `a` may be the chunk.
         Attribute = 23,
-        /// Entity or record `a` has the attribute with the name, text `b`.
+        /// Entity or record `a` has the attribute with the name, text `b`. If `c` is 1, `a` may be the chunk.
         Has = 24,
         /// The chunk's attribute in column `a`.
         Column = 25,

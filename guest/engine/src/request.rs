@@ -125,6 +125,12 @@ impl<'a> RawRequest<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request of which nothing is known, for what needs none.
+    pub fn nobody() -> Self {
+        let nothing = Uid { entity_type: "", id: "" };
+        Self { principal: nothing, action: nothing, context: Value::Record(&[]), entities: Vec::new() }
+    }
+
     /// What is known of an entity.
     pub fn entity(&self, uid: &Uid<'_>) -> Option<&Entity<'a>> {
         let at = self.entities.partition_point(|entity| entity.uid < *uid);

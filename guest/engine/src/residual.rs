@@ -52,6 +52,8 @@ pub enum Residual {
         /// What the number is compared with.
         bound: i64,
     },
+    /// Whether a column of numbers has something for the chunk, readable or not.
+    Present(u16),
     /// A node that is evaluated for each chunk.
     OfChunk(u32),
 }
@@ -134,6 +136,7 @@ pub fn specialise<'a>(
         Form::Codes => Residual::OfCode { node: index, column, memo: Vec::new() },
         Form::Longs => match residual {
             Some(residual) => residual,
+            None if node.op == Op::HasColumn => Residual::Present(column),
             None => number_test(evaluator, &node, column, info.form)?.unwrap_or(Residual::OfChunk(index)),
         },
         Form::Texts => residual.unwrap_or(Residual::OfChunk(index)),
@@ -249,6 +252,7 @@ impl Residual {
             }
             Self::OfCode { node, column, memo } => of_code(block, wanted, *node, usize::from(*column), memo),
             Self::OfNumber { column, test, bound } => of_number(block, usize::from(*column), *test, *bound),
+            Self::Present(column) => present(block, usize::from(*column)),
             Self::OfChunk(node) => of_chunk(block, wanted, *node),
         }
     }
@@ -293,6 +297,17 @@ fn of_number(block: &Block<'_>, column: usize, test: NumberTest, bound: i64) -> 
         let holds = u64::from(test.holds(i64::from_le_bytes(*number), bound));
         outcome.yes |= (present & holds) << position;
         outcome.no |= (present & (holds ^ 1)) << position;
+    }
+    outcome
+}
+
+fn present(block: &Block<'_>, column: usize) -> Outcome {
+    let Some(Column::Longs { states, .. }) = block.columns.get(column) else { return Outcome::default() };
+    let mut outcome = Outcome::default();
+    for (position, state) in states.iter().skip(block.start).take(64).enumerate() {
+        let absent = u64::from(*state == frame::state::ABSENT);
+        outcome.no |= absent << position;
+        outcome.yes |= (absent ^ 1) << position;
     }
     outcome
 }

@@ -67,7 +67,7 @@ impl<'a> request::Chunk<'a> for Chunk<'a> {
     }
 
     fn tags(&self) -> Result<&'a [Field<'a>], Fault<'a>> {
-        Ok(self.tags)
+        Coerce { program: self.program, arena: self.arena }.tags(self.uid.entity_type, self.tags)
     }
 
     fn is_below(&self, group: &Uid<'_>) -> Result<bool, Fault<'a>> {
