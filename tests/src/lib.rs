@@ -1,5 +1,6 @@
 //! What the tests share: example policies built from source, requests, chunks.
 
+pub mod cedar;
 pub mod generate;
 pub mod hostile;
 

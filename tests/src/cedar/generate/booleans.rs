@@ -1,0 +1,247 @@
+//! Boolean expressions: every operator and method that answers yes or no.
+
+use super::expressions::Author;
+use super::pools;
+use super::values::uid;
+use crate::cedar::expression::{Expression, Glob};
+use crate::cedar::model::Type;
+
+const COMPARISONS: &[&str] = &["<", "<=", ">", ">="];
+
+const DECIMAL_COMPARISONS: &[&str] = &["lessThan", "lessThanOrEqual", "greaterThan", "greaterThanOrEqual"];
+
+const IP_TESTS: &[&str] = &["isIpv4", "isIpv6", "isLoopback", "isMulticast"];
+
+impl Author<'_> {
+    /// A boolean expression with an operator at its root.
+    pub(super) fn boolean(&mut self, depth: usize) -> Expression {
+        match self.choices.weighted(&[
+            (10, 0),
+            (4, 1),
+            (12, 2),
+            (10, 3),
+            (10, 4),
+            (5, 5),
+            (8, 6),
+            (7, 7),
+            (5, 8),
+            (14, 9),
+            (5, 10),
+            (6, 11),
+        ]) {
+            0 => self.connective(depth),
+            1 => self.guarded(depth - 1).negated(),
+            2 => self.equality(depth),
+            3 => self.comparison(depth),
+            4 => self.hierarchy(depth),
+            5 => self.type_test(depth),
+            6 => self.presence(depth),
+            7 => self.pattern(depth),
+            8 => self.tag_presence(depth),
+            9 => self.membership(depth),
+            10 => self.decimal_test(depth),
+            _ => self.ip_test(depth),
+        }
+    }
+
+    fn connective(&mut self, depth: usize) -> Expression {
+        let operator = if self.choices.chance(50) { "&&" } else { "||" };
+        // A chain is short, or so long that whoever recurses over it notices.
+        let (count, depth) = match self.choices.rarely(15) {
+            true => (self.choices.between(20, 100), 1),
+            false => (self.choices.weighted(&[(8, 2), (2, 3), (1, 5)]), depth - 1),
+        };
+        let chain =
+            (0..count).map(|_| self.guarded(depth)).reduce(|left, right| left.binary(operator, right));
+        chain.expect("at least two")
+    }
+
+    fn equality(&mut self, depth: usize) -> Expression {
+        let operator = if self.choices.chance(65) { "==" } else { "!=" };
+        let left_type = self.operand_type();
+        let right_type = if self.choices.chance(10) { self.any_type() } else { left_type.clone() };
+        let left = self.expression(&left_type, depth - 1);
+        let right = self.expression(&right_type, depth - 1);
+        left.binary(operator, right)
+    }
+
+    /// The type of an attribute, if any attribute will do; else any type.
+    fn operand_type(&mut self) -> Type {
+        match self.choices.weighted(&[(2, 0), (1, 1)]) {
+            0 => {
+                let types = self.model.entity_types.iter().flat_map(|entity_type| {
+                    let held = entity_type.attributes.values().map(|field| field.holds.clone());
+                    held.chain([Type::Entity(entity_type.name.clone())])
+                });
+                let types: Vec<_> = types.collect();
+                self.choices.pick(&types).clone()
+            }
+            _ => self.any_type(),
+        }
+    }
+
+    fn comparison(&mut self, depth: usize) -> Expression {
+        let of =
+            self.choices.weighted(&[(5, &Type::Long), (2, &Type::Datetime), (2, &Type::Duration)]).clone();
+        let left = self.expression(&of, depth - 1);
+        let right = self.expression(&of, depth - 1);
+        left.binary(self.choices.word(COMPARISONS), right)
+    }
+
+    /// `in` with an entity, or a set of entities, or seldom of anything else too.
+    fn hierarchy(&mut self, depth: usize) -> Expression {
+        let entity = self.entity(depth);
+        let ancestors = self.ancestors(depth);
+        entity.binary("in", ancestors)
+    }
+
+    /// An entity, most often the resource.
+    fn entity(&mut self, depth: usize) -> Expression {
+        match self.choices.weighted(&[(5, 0), (3, 1), (1, 2), (4, 3)]) {
+            0 => Expression::Variable("resource"),
+            1 => Expression::Variable("principal"),
+            2 => Expression::Variable("action"),
+            _ => {
+                let of = Type::Entity(self.entity_type());
+                self.expression(&of, depth - 1)
+            }
+        }
+    }
+
+    fn ancestors(&mut self, depth: usize) -> Expression {
+        let of = Type::Entity(self.entity_type());
+        match self.choices.weighted(&[(4, 0), (3, 1), (3, 2), (1, 3)]) {
+            0 => self.expression(&of, depth - 1),
+            1 => self.expression(&Type::Set(Box::new(of)), depth - 1),
+            2 => {
+                let count = self.choices.between(0, 4);
+                Expression::Set((0..count).map(|_| self.entity(depth)).collect())
+            }
+            _ => Expression::Set(vec![
+                self.entity(depth),
+                Expression::Entity(self.model.actions[0].uid.clone()),
+                self.leaf(&of),
+            ]),
+        }
+    }
+
+    fn type_test(&mut self, depth: usize) -> Expression {
+        let entity = Box::new(self.entity(depth));
+        let name = self.entity_type();
+        if self.choices.chance(60) {
+            return Expression::Is(entity, name);
+        }
+        let ancestors = Box::new(self.ancestors(depth));
+        Expression::IsIn(entity, name, ancestors)
+    }
+
+    /// `has` with a name that may be there, or with several joined by dots.
+    fn presence(&mut self, depth: usize) -> Expression {
+        let of = self.place(|holds| matches!(holds, Type::Entity(_) | Type::Record(_)));
+        let of = match of {
+            Some(place) if self.choices.chance(75) => place,
+            _ => {
+                let of = Type::Entity(self.entity_type());
+                self.expression(&of, depth - 1)
+            }
+        };
+        // The path of an attribute that exists, cut somewhere, is a test that often holds.
+        let path = self.place(|_| true).filter(|_| self.choices.chance(60));
+        if let Some((of, names)) = path.and_then(dotted) {
+            return Expression::Has(Box::new(of), names);
+        }
+        of.has(pools::name(self.choices))
+    }
+
+    fn pattern(&mut self, depth: usize) -> Expression {
+        let text = self.expression(&Type::Text, depth - 1);
+        let mut pattern = Vec::new();
+        for _ in 0..self.choices.between(0, 3) {
+            if self.choices.chance(55) {
+                pattern.push(Glob::Any);
+            }
+            pattern.push(Glob::Exactly(pools::text(self.choices).to_owned()));
+        }
+        if self.choices.chance(50) {
+            pattern.push(Glob::Any);
+        }
+        Expression::Like(Box::new(text), pattern)
+    }
+
+    fn tag_presence(&mut self, depth: usize) -> Expression {
+        let entity = self.entity(depth);
+        let key = self.expression(&Type::Text, depth - 1);
+        entity.method("hasTag", vec![key])
+    }
+
+    fn membership(&mut self, depth: usize) -> Expression {
+        let element = match self.place(|holds| matches!(holds, Type::Set(_))) {
+            Some(_) if self.choices.chance(60) => self.element_of_some_set(),
+            _ => self.operand_type(),
+        };
+        let of = Type::Set(Box::new(element.clone()));
+        let set = self.expression(&of, depth - 1);
+        match self.choices.weighted(&[(5, 0), (3, 1), (3, 2), (2, 3)]) {
+            0 => {
+                let element = self.expression(&element, depth - 1);
+                set.method("contains", vec![element])
+            }
+            1 => {
+                let other = self.expression(&of, depth - 1);
+                set.method("containsAll", vec![other])
+            }
+            2 => {
+                let other = self.expression(&of, depth - 1);
+                set.method("containsAny", vec![other])
+            }
+            _ => set.method("isEmpty", Vec::new()),
+        }
+    }
+
+    fn element_of_some_set(&mut self) -> Type {
+        let elements = self.model.entity_types.iter().flat_map(|entity_type| {
+            entity_type.attributes.values().filter_map(|field| match &field.holds {
+                Type::Set(element) => Some((**element).clone()),
+                _ => None,
+            })
+        });
+        let elements: Vec<_> = elements.collect();
+        if elements.is_empty() { Type::Text } else { self.choices.pick(&elements).clone() }
+    }
+
+    fn decimal_test(&mut self, depth: usize) -> Expression {
+        let left = self.expression(&Type::Decimal, depth - 1);
+        let right = self.expression(&Type::Decimal, depth - 1);
+        left.method(self.choices.word(DECIMAL_COMPARISONS), vec![right])
+    }
+
+    /// A test of an address; `isInRange` takes one range, and Cedar reads any number of them.
+    fn ip_test(&mut self, depth: usize) -> Expression {
+        let address = self.expression(&Type::Ip, depth - 1);
+        if self.choices.chance(50) {
+            let count = self.choices.weighted(&[(40, 1), (1, 0), (1, 2), (1, 3)]);
+            let ranges = (0..count).map(|_| self.expression(&Type::Ip, depth - 1)).collect();
+            return address.method("isInRange", ranges);
+        }
+        let arguments = if self.choices.chance(2) { vec![self.leaf(&Type::Long)] } else { Vec::new() };
+        address.method(self.choices.word(IP_TESTS), arguments)
+    }
+
+    /// Any entity of the model as a literal.
+    pub(super) fn entity_literal(&mut self) -> Expression {
+        let name = self.entity_type();
+        Expression::Entity(uid(self.choices, self.model, &name))
+    }
+}
+
+/// A path as what it starts from and the names that follow, if those can be joined by dots.
+fn dotted(path: Expression) -> Option<(Expression, Vec<String>)> {
+    let mut names = Vec::new();
+    let mut of = path;
+    while let Expression::Get(inner, name) = of {
+        names.insert(0, name);
+        of = *inner;
+    }
+    let joinable = names.len() == 1 || names.iter().all(|name| crate::cedar::text::is_identifier(name));
+    (!names.is_empty() && joinable).then_some((of, names))
+}

@@ -1,0 +1,82 @@
+//! Policies: scopes, annotations, and how many conditions.
+
+use super::expressions::Author;
+use super::values::uid;
+use super::{Knobs, pools};
+use crate::cedar::choices::Choices;
+use crate::cedar::model::{Action, Model};
+use crate::cedar::policy::{Condition, Policy, Scope};
+use crate::cedar::value::Uid;
+
+const ANNOTATIONS: &[(&str, Option<&str>)] = &[
+    ("id", Some("policy0")),
+    ("id", Some("other")),
+    ("advice", Some("a \"b\"\n")),
+    ("audit", None),
+    ("if", None),
+];
+
+/// A policy about one action, one type of principals and one of resources, though its scope may say less.
+pub(super) fn policy(choices: &mut Choices, model: &Model, knobs: &Knobs) -> Policy {
+    let applicable: Vec<_> = model.actions.iter().filter(|action| !action.principals.is_empty()).collect();
+    let action = *choices.pick(&applicable);
+    let principal = choices.pick(&action.principals).clone();
+    let resource = choices.pick(&action.resources).clone();
+    let count = choices.weighted(&[(2, 0), (12, 1), (4, 2), (1, 4)]);
+    let mut policy = Policy {
+        annotations: Vec::new(),
+        permits: choices.chance(60),
+        principal: scope(choices, model, &principal),
+        action: action_scope(choices, model, action),
+        resource: scope(choices, model, &resource),
+        conditions: Vec::new(),
+    };
+    if choices.chance(10) {
+        policy.annotations.push(*choices.pick(ANNOTATIONS));
+    }
+    let mut author = Author::new(choices, model, knobs, action, &principal, &resource);
+    for _ in 0..count {
+        let keyword = if author.choices.chance(70) { "when" } else { "unless" };
+        let body = author.condition();
+        policy.conditions.push(Condition { keyword, body });
+    }
+    policy
+}
+
+fn scope(choices: &mut Choices, model: &Model, of_type: &str) -> Scope {
+    // A type or an entity that the scope names is mostly one that the policy is about.
+    let name = match choices.chance(90) {
+        true => of_type.to_owned(),
+        false => choices.pick(&model.entity_types).name.clone(),
+    };
+    let ancestor = |choices: &mut Choices| {
+        let parents = model.entity_type(&name).map_or(&[][..], |entity_type| &entity_type.parents);
+        let of = if parents.is_empty() || choices.chance(20) { &name } else { choices.pick(parents) };
+        uid(choices, model, of)
+    };
+    match choices.weighted(&[(9, 0), (4, 1), (1, 2), (2, 3), (2, 4)]) {
+        0 => Scope::Any,
+        1 => Scope::Is(name),
+        2 => Scope::Equal(uid(choices, model, &name)),
+        3 => Scope::In(ancestor(choices)),
+        _ => {
+            let ancestor = ancestor(choices);
+            Scope::IsIn(name, ancestor)
+        }
+    }
+}
+
+fn action_scope(choices: &mut Choices, model: &Model, action: &Action) -> Scope {
+    let some = |choices: &mut Choices| match choices.below(4) {
+        0 => choices.pick(&model.actions).uid.clone(),
+        1 if !action.parents.is_empty() => choices.pick(&action.parents).clone(),
+        2 if choices.chance(10) => Uid::new(&action.uid.entity_type, pools::id(choices)),
+        _ => action.uid.clone(),
+    };
+    match choices.weighted(&[(8, 0), (3, 1), (3, 2), (3, 3)]) {
+        0 => Scope::Any,
+        1 => Scope::Equal(some(choices)),
+        2 => Scope::In(some(choices)),
+        _ => Scope::InAny((0..choices.between(0, 3)).map(|_| some(choices)).collect()),
+    }
+}
