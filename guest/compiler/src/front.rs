@@ -8,6 +8,7 @@ use cedar_policy::pst::{self, Template};
 use cedar_policy::{Policy, PolicyId, PolicySet, SchemaFragment, ValidationMode, Validator};
 use miette::{NamedSource, Severity};
 
+use crate::arity::replace_wrong_calls;
 use crate::problem::{Problem, Problems, SourceText};
 use crate::scan;
 use crate::schema::Schema;
@@ -126,8 +127,22 @@ fn read_schema(schema: Named<'_>) -> Result<(cedar_policy::Schema, Schema), Prob
     Ok((cedar_schema, resolved))
 }
 
-/// The policies under the ids that their `@id` annotations give them; the others keep `policy0`, `policy1` and so on.
+/// The policies under the ids that their `@id` annotations give them. The others keep `policy0`, `policy1` and so on, as do those
+/// whose annotation would give two of them one id.
 fn named_by_annotation(source: &SourceText, set: &PolicySet) -> Result<PolicySet, Problems> {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let templates = set.templates().map(|template| (template.id(), template.annotation("id")));
+    let policies = set.policies().map(|policy| (policy.id(), policy.annotation("id")));
+    for (id, annotation) in templates.chain(policies) {
+        *taken.entry(id.as_ref()).or_default() += 1;
+        if let Some(name) = annotation.filter(|name| *name != AsRef::<str>::as_ref(id)) {
+            *taken.entry(name).or_default() += 1;
+        }
+    }
+    let name = |id: &PolicyId, annotation: Option<&str>| match annotation {
+        Some(name) if taken.get(name) == Some(&1) => PolicyId::new(name),
+        _ => id.clone(),
+    };
     let mut renamed = PolicySet::new();
     let mut problems = Vec::new();
     let mut report = |result: Result<(), cedar_policy::PolicySetError>| {
@@ -136,22 +151,15 @@ fn named_by_annotation(source: &SourceText, set: &PolicySet) -> Result<PolicySet
         }
     };
     for template in set.templates() {
-        report(match template.annotation("id") {
-            Some(id) => renamed.add_template(template.new_id(PolicyId::new(id))),
-            None => renamed.add_template(template.clone()),
-        });
+        report(renamed.add_template(template.new_id(name(template.id(), template.annotation("id")))));
     }
     for policy in in_order(set) {
         report(match (policy.template_id(), policy.template_links()) {
             (Some(template), Some(values)) => {
-                let name = set.template(template).and_then(|template| template.annotation("id"));
-                let template = name.map_or_else(|| template.clone(), PolicyId::new);
-                renamed.link(template, policy.id().clone(), values)
+                let annotation = set.template(template).and_then(|template| template.annotation("id"));
+                renamed.link(name(template, annotation), policy.id().clone(), values)
             }
-            _ => match policy.annotation("id") {
-                Some(id) => renamed.add(policy.new_id(PolicyId::new(id))),
-                None => renamed.add(policy.clone()),
-            },
+            _ => renamed.add(policy.new_id(name(policy.id(), policy.annotation("id")))),
         });
     }
     if problems.is_empty() { Ok(renamed) } else { Err(Problems(problems)) }
@@ -189,7 +197,16 @@ fn place(source: &str, policy: &Policy, behind: &mut usize) -> (usize, usize) {
 fn convert(policy: &Policy, place: (usize, usize)) -> Result<Parsed, String> {
     let id = policy.id().to_string();
     let fail = |error: &dyn std::fmt::Display| format!("policy `{id}` cannot be compiled: {error}");
-    let template = match policy.to_pst().map_err(|error| fail(&error))? {
+    let policy_tree = match policy.to_pst() {
+        Ok(tree) => tree,
+        Err(_) => {
+            let mut json = policy.to_json().map_err(|error| fail(&error))?;
+            replace_wrong_calls(&mut json);
+            let policy = Policy::from_json(Some(policy.id().clone()), json).map_err(|error| fail(&error))?;
+            policy.to_pst().map_err(|error| fail(&error))?
+        }
+    };
+    let template = match policy_tree {
         pst::Policy::Static(policy) => policy.body().clone(),
         pst::Policy::Linked(policy) => policy.into_static_policy().map_err(|error| fail(&error))?.body().clone(),
     };

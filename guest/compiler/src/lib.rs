@@ -15,6 +15,7 @@
 //! # Ok::<(), tamis_compiler::Error>(())
 //! ```
 
+mod arity;
 mod check;
 mod emit;
 mod front;

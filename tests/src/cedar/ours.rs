@@ -1,17 +1,256 @@
-//! What is compared with Cedar.
+//! What is compared with Cedar: the compiler, and the engine that compiled policies contain, run natively.
+
+use bumpalo::Bump;
+use tamis_compiler::Named;
+use tamis_contract::frame::{Form, Writer, state};
+use tamis_contract::value::{Field, Uid, Value, record_fields};
+use tamis_core::manifest::FootprintAttribute;
+use tamis_core::request::KnownEntities;
+use tamis_core::value::Record;
+use tamis_core::{self as core, EntityUid, Request};
+use tamis_engine::batch::{Batch, verdict};
+use tamis_engine::program::{ColumnInfo, Program, Source};
+use tamis_engine::request::{Entity, RawRequest};
+use tamis_engine::typed::{self, Chunk, Decision};
 
 use super::case::Case;
-use super::oracle::{self, Verdict};
+use super::oracle::Verdict;
 
-/// The verdicts of our own compiler.
+/// The verdicts of our own compiler and engine.
 ///
-/// Until the compiler is there, Cedar stands in for it: whoever has the compiler replaces the body of this function and
-/// nothing else. It must read the whole case, as `tamis eval` would, and answer the requests in order. A policy set that
-/// cannot be compiled is an `Err`, which counts as a difference wherever Cedar decides.
+/// Every request is decided chunk by chunk and as part of a batch with the chunks of all other requests; the two must agree.
 ///
 /// # Errors
 ///
-/// Says what could not be read or compiled.
+/// Says what could not be read or compiled, or where the two ways to a decision disagree.
 pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
-    oracle::decide(case)
+    let policies = Named { name: "policies", text: &case.policies };
+    let schema = case.schema.as_deref().map(|text| Named { name: "schema", text });
+    let compiled = tamis_compiler::compile("case", policies, schema).map_err(|error| error.to_string())?;
+    let footprint = footprint(&compiled.manifest)?;
+    let entities = KnownEntities::from_json(&case.entities.to_string()).map_err(|error| error.to_string())?;
+    let mut questions = Vec::new();
+    for request in &case.requests {
+        let read = Request::evaluation_from_json(&request.to_string(), &entities);
+        questions.push(read.map_err(|error| error.to_string())?);
+    }
+    let arena = Bump::new();
+    let program = Program::new(arena.alloc_slice_copy(&compiled.program)).map_err(|fault| fault.message())?;
+    let side = Side { arena: &arena, program, footprint: &footprint };
+    let mut verdicts = Vec::new();
+    for (request, chunk) in &questions {
+        verdicts.push(Side::verdict(&side.alone(request, chunk)?));
+    }
+    let chunks: Vec<&core::Chunk> = questions.iter().map(|(_, chunk)| chunk).collect();
+    for (number, (request, _)) in questions.iter().enumerate() {
+        side.compare(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
+    }
+    Ok(verdicts)
+}
+
+fn footprint(manifest: &tamis_compiler::Manifest) -> Result<Vec<FootprintAttribute>, String> {
+    let entry = |entry: &tamis_compiler::FootprintAttribute| {
+        let declared = entry.declared.as_deref().map(str::parse).transpose();
+        let declared = declared.map_err(|error: core::types::TypeError| error.to_string())?;
+        let attribute = core::filter::Attribute { path: vec![entry.name.clone()], declared };
+        Ok(FootprintAttribute { attribute, optional: entry.optional })
+    };
+    manifest.footprint.iter().map(entry).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    arena: &'a Bump,
+    program: Program<'a>,
+    footprint: &'a [FootprintAttribute],
+}
+
+impl<'a> Side<'a> {
+    /// Decides on one chunk.
+    fn alone(&self, request: &Request, chunk: &core::Chunk) -> Result<Decision<'a>, String> {
+        let request = self.arena.alloc(self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?);
+        let chunk = self.arena.alloc(self.chunk(chunk));
+        typed::decide(self.program, self.arena, request, chunk).map_err(|fault| fault.message())
+    }
+
+    /// Rules are numbered in the order of the source, as Cedar names policies; what `@id` calls them is another matter.
+    fn verdict(decision: &Decision<'_>) -> Verdict {
+        let id = |rule: u32| format!("policy{rule}");
+        Verdict {
+            allow: decision.allow,
+            reasons: decision.reasons.iter().map(|rule| id(*rule)).collect(),
+            errors: decision.faults.iter().map(|(rule, _)| id(*rule)).collect(),
+        }
+    }
+
+    /// Decides on chunks as a batch, twice, and compares with what comes of each alone.
+    fn compare(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<(), String> {
+        let mut batch = Batch::new(self.program, self.arena).map_err(|fault| fault.message())?;
+        let raw = self.request(request).complete(self.program, self.arena).map_err(|fault| fault.message())?;
+        let prepared = batch.prepare(raw).map_err(|fault| fault.message())?;
+        let mut sent = vec![0; self.program.columns().map_err(|fault| fault.message())?.len()];
+        // The first chunk alone, then all of them: dictionaries grow from frame to frame.
+        for rows in [chunks.get(..1).unwrap_or_default(), chunks] {
+            let frame = self.frame(rows, &mut sent)?;
+            let codes = batch.filter(prepared, &frame).map_err(|fault| fault.message())?;
+            if codes.len() != rows.len() {
+                return Err(format!("{} codes for {} chunks", codes.len(), rows.len()));
+            }
+            for (code, chunk) in codes.iter().zip(rows) {
+                let alone = self.alone(request, chunk)?;
+                let redacts = alone.allow && (!alone.redact.is_empty() || alone.redact_text);
+                let agrees = (code & verdict::ALLOW != 0) == alone.allow
+                    && (code & verdict::REDACT == 0 || alone.allow)
+                    && (!redacts || code & verdict::REDACT != 0)
+                    && (code & verdict::FAULT == 0 || !alone.faults.is_empty());
+                if !agrees {
+                    return Err(format!("code {code} in a batch, alone {alone:?} for {}", chunk.uid));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame of chunks. Every value is a new entry of its dictionary: `sent` says how many entries there were before.
+    fn frame(&self, chunks: &[&core::Chunk], sent: &mut [usize]) -> Result<Vec<u8>, String> {
+        let mut frame = Writer::default();
+        frame.size(chunks.len());
+        let columns = self.program.columns().map_err(|fault| fault.message())?;
+        for (index, (info, sent)) in columns.iter().zip(sent).enumerate() {
+            let cells: Vec<Option<Value<'_>>> =
+                chunks.iter().map(|chunk| self.cell(info, index, chunk)).collect::<Result<_, _>>()?;
+            match info.form.form() {
+                Form::Codes => {
+                    let mut entries = Writer::default();
+                    let mut codes = Writer::default();
+                    let mut count = 0;
+                    for cell in &cells {
+                        match cell {
+                            Some(value) => {
+                                entries.value(value);
+                                count += 1;
+                                codes.size(*sent + count);
+                            }
+                            None => codes.size(0),
+                        }
+                    }
+                    [*sent, count, entries.bytes.len()].into_iter().for_each(|size| frame.size(size));
+                    frame.bytes.extend(entries.bytes);
+                    frame.bytes.extend(codes.bytes);
+                    *sent += count;
+                }
+                Form::Longs => {
+                    let number = |cell: &Option<Value<'_>>| match cell {
+                        None => (state::ABSENT, 0),
+                        Some(value) => {
+                            info.form.number(value).map_or((state::ILL_TYPED, 0), |number| (state::PRESENT, number))
+                        }
+                    };
+                    frame.bytes.extend(cells.iter().map(|cell| number(cell).0));
+                    frame.bytes.extend(cells.iter().flat_map(|cell| number(cell).1.to_le_bytes()));
+                }
+                Form::Texts => {
+                    let texts: Vec<&str> =
+                        cells.iter().map(|cell| if let Some(Value::Text(text)) = cell { text } else { "" }).collect();
+                    let mut end = 0;
+                    for text in &texts {
+                        end += text.len();
+                        frame.size(end);
+                    }
+                    texts.iter().for_each(|text| frame.bytes.extend_from_slice(text.as_bytes()));
+                }
+            }
+        }
+        Ok(frame.bytes)
+    }
+
+    fn cell(&self, info: &ColumnInfo, index: usize, chunk: &core::Chunk) -> Result<Option<Value<'a>>, String> {
+        Ok(match info.source {
+            Source::Attribute => {
+                // As a host does it: by the footprint, with no knowledge of the chunk's own type.
+                let name = self.program.text(info.name).map_err(|fault| fault.message())?;
+                let entry = self.footprint.get(info.attribute as usize).ok_or("a column without an attribute")?;
+                if entry.attribute.path != [name] {
+                    return Err(format!("column {index} is `{name}`, the footprint has {:?}", entry.attribute.path));
+                }
+                let value = chunk.read(&entry.attribute.path, entry.attribute.declared.as_ref());
+                value.map(|value| self.value(&value))
+            }
+            Source::EntityType => Some(Value::Text(self.arena.alloc_str(&chunk.uid.entity_type))),
+            Source::Id => Some(Value::Text(self.arena.alloc_str(&chunk.uid.id))),
+            Source::Ancestors => {
+                let ancestors = chunk.ancestors.iter().map(|uid| Value::entity(self.arena, self.uid(uid)));
+                Some(Value::set(self.arena, ancestors.collect()))
+            }
+            Source::Tags => Some(Value::Record(self.fields(&core::metadata::read_record(&chunk.tags)))),
+        })
+    }
+
+    fn chunk(&self, chunk: &core::Chunk) -> Chunk<'a> {
+        let mut attributes = Record::new();
+        for entry in self.footprint {
+            if let Some(value) = chunk.read(&entry.attribute.path, entry.attribute.declared.as_ref()) {
+                attributes.insert(entry.attribute.path[0].clone(), value);
+            }
+        }
+        Chunk {
+            program: self.program,
+            uid: self.uid(&chunk.uid),
+            attributes: self.fields(&attributes),
+            tags: self.fields(&core::metadata::read_record(&chunk.tags)),
+            ancestors: chunk.ancestors.iter().map(|uid| self.uid(uid)).collect(),
+            arena: self.arena,
+        }
+    }
+
+    fn request(&self, request: &Request) -> RawRequest<'a> {
+        let mut entities = Vec::new();
+        let mut principal = 0;
+        for (entity, ancestors) in request.entities().iter() {
+            if entity.uid == *request.subject() {
+                principal = entities.len();
+            }
+            entities.push(Entity {
+                uid: self.uid(&entity.uid),
+                attributes: self.fields(&entity.attributes),
+                tags: self.fields(&entity.tags),
+                ancestors: ancestors.iter().map(|uid| self.uid(uid)).collect(),
+            });
+        }
+        RawRequest {
+            principal,
+            subject: principal,
+            actors: Vec::new(),
+            action: self.uid(request.action()),
+            context: self.fields(request.context()),
+            entities,
+        }
+    }
+
+    fn uid(&self, uid: &EntityUid) -> Uid<'a> {
+        Uid { entity_type: self.arena.alloc_str(&uid.entity_type), id: self.arena.alloc_str(&uid.id) }
+    }
+
+    fn fields(&self, record: &Record) -> &'a [Field<'a>] {
+        let field = |(name, value): (&String, &core::Value)| (&*self.arena.alloc_str(name), self.value(value));
+        record_fields(self.arena, record.iter().map(field).collect())
+    }
+
+    fn value(&self, value: &core::Value) -> Value<'a> {
+        match value {
+            core::Value::Bool(value) => Value::Bool(*value),
+            core::Value::Long(number) => Value::Long(*number),
+            core::Value::String(text) => Value::Text(self.arena.alloc_str(text)),
+            core::Value::Entity(uid) => Value::entity(self.arena, self.uid(uid)),
+            core::Value::Decimal(number) => Value::Decimal(*number),
+            core::Value::Datetime(number) => Value::Datetime(*number),
+            core::Value::Duration(number) => Value::Duration(*number),
+            core::Value::Ip(network) => Value::Ip(self.arena.alloc(*network)),
+            core::Value::Set(elements) => {
+                Value::set(self.arena, elements.iter().map(|element| self.value(element)).collect())
+            }
+            core::Value::Record(fields) => Value::Record(self.fields(fields)),
+            core::Value::IllTyped(reason) => Value::IllTyped(self.arena.alloc_str(reason)),
+        }
+    }
 }
