@@ -2,19 +2,124 @@
 //!
 //! `cargo run --release -p tamis-tests --example cedar_differential` does the same for as long as one likes.
 
+use std::collections::BTreeSet;
+
+use tamis_tests::cedar::case::{self, Case};
+use tamis_tests::cedar::coverage::Tally;
 use tamis_tests::cedar::differ::differ;
 use tamis_tests::cedar::generate::{self, Knobs};
-use tamis_tests::cedar::ours;
+use tamis_tests::cedar::oracle::{self, Verdict};
+use tamis_tests::cedar::search::search;
+use tamis_tests::cedar::{ours, search};
 
-/// Cases per run: a few seconds without optimisation.
-const CASES: u64 = 1_000;
+/// Cases that are compared: a few seconds without optimisation.
+const COMPARED: u64 = 1_000;
+
+/// Cases among which everything occurs, the rarest some times.
+const COVERED: u64 = 3_000;
+
+#[test]
+fn kept_cases_are_decided_as_by_cedar() {
+    for (name, case) in case::kept() {
+        let verdicts =
+            differ(&case, ours::decide).unwrap_or_else(|difference| panic!("{name}:\n{difference}"));
+        assert!(!verdicts.is_empty(), "{name}: Cedar refuses the case, so it compares nothing");
+    }
+}
 
 #[test]
 fn random_cases_are_decided_as_by_cedar() {
-    for seed in 0..CASES {
+    let (tally, found) = search(0..COMPARED, 2, ours::decide, || ());
+    if let Some(found) = found {
+        panic!("seed {}:\n{}", found.seed, found.difference);
+    }
+    println!("{tally}");
+}
+
+#[test]
+fn random_cases_reach_everything() {
+    let mut tally = Tally::default();
+    for seed in 0..COVERED {
         let draft = generate::draft(seed, &Knobs::alternating(seed));
-        if let Err(difference) = differ(&draft.case(), ours::decide) {
-            panic!("seed {seed}:\n{difference}");
+        tally.add(&draft, &oracle::explain(&draft.case()).unwrap_or_default());
+    }
+    println!("{tally}");
+    assert_eq!(tally.missing(), Vec::<String>::new(), "what never occurs");
+    assert!(tally.refused * 100 < COVERED, "Cedar refuses {} of {COVERED} cases", tally.refused);
+    let share = |part: u64| part * 100 / tally.requests;
+    assert!((10..=60).contains(&share(tally.allowed)), "{} % are allowed", share(tally.allowed));
+    assert!((10..=60).contains(&share(tally.erring)), "{} % have errors", share(tally.erring));
+}
+
+/// A mistake, and how small the case that shows it must become.
+struct Mistake {
+    name: &'static str,
+    decide: fn(&Case) -> Result<Vec<Verdict>, String>,
+}
+
+/// Mistakes that a compiler could make. Each is Cedar with its answer, or its question, changed.
+const MISTAKES: &[Mistake] = &[
+    Mistake {
+        name: "an error denies",
+        decide: |case| answer(case, |verdict| verdict.allow &= verdict.errors.is_empty()),
+    },
+    Mistake { name: "errors are dropped", decide: |case| answer(case, |verdict| verdict.errors.clear()) },
+    Mistake { name: "one reason is enough", decide: |case| answer(case, one_reason) },
+    Mistake { name: "< is <=", decide: |case| question(case, " < ", " <= ") },
+    Mistake {
+        name: "containsAny is containsAll",
+        decide: |case| question(case, ".containsAny(", ".containsAll("),
+    },
+    Mistake { name: "isEmpty of nothing", decide: |case| question(case, ".isEmpty()", ".contains(0)") },
+    Mistake { name: "hasTag is always true", decide: |case| question(case, ".hasTag(", ".getTag(") },
+    Mistake { name: "toSeconds is toMinutes", decide: |case| question(case, ".toSeconds(", ".toMinutes(") },
+    Mistake { name: "no entity has ancestors", decide: |case| store(case, "parents") },
+    Mistake { name: "no entity has tags", decide: |case| store(case, "tags") },
+    Mistake {
+        name: "panics at a set",
+        decide: |case| {
+            assert!(!case.policies.contains(".contains("), "cannot compile this");
+            oracle::decide(case)
+        },
+    },
+];
+
+#[test]
+fn mistakes_are_found_and_shrunk() {
+    for Mistake { name, decide } in MISTAKES {
+        let found = (0..COVERED).find_map(|seed| search::check(seed, decide).err());
+        let found = found.unwrap_or_else(|| panic!("{name}: not found in {COVERED} cases"));
+        let size = found.draft.size();
+        println!("{name}: seed {}, size {size}\n{}", found.seed, found.difference);
+        assert!(size <= 12, "{name}: the smallest case has a size of {size}:\n{}", found.difference);
+        assert_eq!(found.difference.case.requests.len(), 1, "{name}");
+    }
+}
+
+/// Cedar's verdicts, each changed.
+fn answer(case: &Case, change: fn(&mut Verdict)) -> Result<Vec<Verdict>, String> {
+    let mut verdicts = oracle::decide(case)?;
+    verdicts.iter_mut().for_each(change);
+    Ok(verdicts)
+}
+
+fn one_reason(verdict: &mut Verdict) {
+    verdict.reasons = verdict.reasons.pop_first().into_iter().collect::<BTreeSet<_>>();
+}
+
+/// Cedar's verdicts on other policies.
+fn question(case: &Case, from: &str, to: &str) -> Result<Vec<Verdict>, String> {
+    oracle::decide(&Case { policies: case.policies.replace(from, to), ..case.clone() })
+}
+
+/// Cedar's verdicts on entities that lack something.
+fn store(case: &Case, member: &str) -> Result<Vec<Verdict>, String> {
+    let mut case = case.clone();
+    for entity in case.entities.as_array_mut().expect("an array of entities") {
+        let entity = entity.as_object_mut().expect("an entity is an object");
+        if entity.remove(member).is_some() && member == "parents" {
+            entity.insert(member.to_owned(), serde_json::json!([]));
         }
     }
+    oracle::decide(&case)
 }

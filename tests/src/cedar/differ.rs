@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::case::Case;
-use super::oracle::{self, Verdict};
+use super::oracle::{self, Explained, Verdict};
 
 /// A request on which the two sides do not agree.
 #[derive(Clone, Debug)]
@@ -19,20 +19,20 @@ pub struct Difference {
 
 /// Compares the verdicts on every request of a case, and returns those of Cedar.
 ///
-/// A case that Cedar itself refuses compares nothing and returns no verdicts.
+/// A case that Cedar itself refuses compares nothing and returns no verdicts. A panic of `ours` is its error.
 ///
 /// # Errors
 ///
-/// The first request on which decision, reasons or errors differ, or which `ours` fails or panics on.
+/// The first request on which decision, reasons or errors differ, or which `ours` has no verdict on.
 pub fn differ(
     case: &Case,
     ours: impl Fn(&Case) -> Result<Vec<Verdict>, String>,
-) -> Result<Vec<Verdict>, Box<Difference>> {
-    let Ok(expected) = oracle::decide(case) else {
+) -> Result<Vec<Explained>, Box<Difference>> {
+    let Ok(expected) = oracle::explain(case) else {
         return Ok(Vec::new());
     };
     let found = catch_unwind(AssertUnwindSafe(|| ours(case))).unwrap_or_else(|panic| Err(message(&*panic)));
-    for (request, oracle) in expected.iter().enumerate() {
+    for (request, (oracle, _)) in expected.iter().enumerate() {
         let ours = match &found {
             Ok(verdicts) => verdicts.get(request).cloned().ok_or_else(|| "no verdict".to_owned()),
             Err(error) => Err(error.clone()),

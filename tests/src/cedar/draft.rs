@@ -58,6 +58,15 @@ impl Draft {
             requests: self.requests.iter().map(Request::json).collect(),
         }
     }
+
+    /// How many policies, expressions, entities and values there are, to tell a small case from a large one.
+    pub fn size(&self) -> usize {
+        let conditions = self.policies.iter().flat_map(|policy| &policy.conditions);
+        let expressions: usize = conditions.map(|condition| condition.body.size()).sum();
+        let values: usize =
+            self.entities.iter().map(|entity| entity.attributes.len() + entity.tags.len()).sum();
+        self.policies.len() + expressions + self.entities.len() + values
+    }
 }
 
 impl Entity {

@@ -2,13 +2,18 @@
 
 pub mod case;
 pub mod choices;
+pub mod coverage;
 pub mod differ;
 pub mod draft;
 pub mod expression;
+pub mod features;
 pub mod generate;
 pub mod model;
 pub mod oracle;
 pub mod ours;
 pub mod policy;
+pub mod search;
+pub mod shrink;
+mod simpler;
 pub mod text;
 pub mod value;

@@ -48,6 +48,9 @@ pub enum Failure {
 /// The policies whose evaluation failed, and why.
 pub type Failures = BTreeMap<String, Failure>;
 
+/// A verdict and the reasons of its errors.
+pub type Explained = (Verdict, Failures);
+
 /// Cedar's verdict on each request.
 ///
 /// # Errors
@@ -62,7 +65,7 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
 /// # Errors
 ///
 /// As [`decide`].
-pub fn explain(case: &Case) -> Result<Vec<(Verdict, Failures)>, String> {
+pub fn explain(case: &Case) -> Result<Vec<Explained>, String> {
     Ok(responses(case)?.iter().map(|response| (verdict(response), failures(response))).collect())
 }
 
