@@ -9,7 +9,7 @@
 //! | string | `String`, `decimal`, `datetime`, `duration`, `ipaddr`, `Entity<T>` (its id) | `String` |
 //! | array | `Set<T>` | a set |
 //! | `{"__entity":{"type","id"}}` | `Entity<T>` of that type | an entity |
-//! | `{"__extn":{"fn","arg"}}` | the type that `fn` makes | what `fn` makes |
+//! | `{"__extn":{"fn","arg"}}`, `{"__extn":{"fn","args"}}` | the type that `fn` makes | what `fn` makes |
 //! | `{"type","id"}` | `Entity<T>` of that type, or a record | a record |
 //! | any other object | a record with the declared fields | a record |
 //!
@@ -51,7 +51,7 @@ fn read_untyped(json: &Json) -> Value {
         Json::Array(elements) => Value::set(elements.iter().map(read_untyped)),
         Json::Object(object) => match Escape::of(object) {
             Escape::Entity(uid) => Value::Entity(uid),
-            Escape::Extension { function, argument } => read_extension(function, argument),
+            Escape::Extension(value) => value,
             Escape::Malformed(reason) => Value::IllTyped(reason),
             Escape::None => Value::Record(read_record(object)),
         },
@@ -75,7 +75,7 @@ fn read_typed(json: &Json, declared: &Type) -> Value {
             let uid = match Escape::of(object) {
                 Escape::Entity(uid) => Some(uid),
                 Escape::None => uid_of(object),
-                Escape::Extension { .. } | Escape::Malformed(_) => None,
+                Escape::Extension(_) | Escape::Malformed(_) => None,
             };
             uid.filter(|uid| uid.entity_type == *entity_type).map(Value::Entity)
         }
@@ -88,10 +88,7 @@ fn read_typed(json: &Json, declared: &Type) -> Value {
         (Type::Record(fields), Json::Object(object)) => return read_typed_record(object, fields),
         (Type::Decimal | Type::Datetime | Type::Duration | Type::Ip, Json::Object(object)) => {
             match Escape::of(object) {
-                Escape::Extension { function, argument } => {
-                    let value = read_extension(function, argument);
-                    Some(value).filter(|value| value.kind() == declared.to_string())
-                }
+                Escape::Extension(value) => Some(value).filter(|value| value.kind() == declared.to_string()),
                 _ => None,
             }
         }
@@ -139,15 +136,15 @@ fn read_extension(function: &str, argument: &str) -> Value {
 }
 
 /// Cedar's ways to write, in JSON, a value that JSON has no type for.
-enum Escape<'a> {
+enum Escape {
     None,
     Entity(EntityUid),
-    Extension { function: &'a str, argument: &'a str },
+    Extension(Value),
     Malformed(String),
 }
 
-impl<'a> Escape<'a> {
-    fn of(object: &'a Map<String, Json>) -> Self {
+impl Escape {
+    fn of(object: &Map<String, Json>) -> Self {
         let mut members = object.iter();
         let (Some((name, json)), None) = (members.next(), members.next()) else {
             return Self::None;
@@ -157,16 +154,36 @@ impl<'a> Escape<'a> {
                 Some(uid) => Self::Entity(uid),
                 None => Self::Malformed("`__entity` wants an object with `type` and `id`".to_owned()),
             },
-            "__extn" => {
-                let text = |name| json.as_object().filter(|o| o.len() == 2)?.get(name)?.as_str();
-                match (text("fn"), text("arg")) {
-                    (Some(function), Some(argument)) => Self::Extension { function, argument },
-                    _ => Self::Malformed("`__extn` wants an object with the texts `fn` and `arg`".to_owned()),
-                }
-            }
+            "__extn" => read_call(json).map_or_else(
+                || Self::Malformed("`__extn` wants an object with `fn` and `arg`, or `fn` and `args`".to_owned()),
+                Self::Extension,
+            ),
             "__expr" => Self::Malformed("`__expr` is not supported".to_owned()),
             _ => Self::None,
         }
+    }
+}
+
+/// The value of `{"fn","arg"}` or `{"fn","args"}`.
+fn read_call(json: &Json) -> Option<Value> {
+    let call = json.as_object().filter(|call| call.len() == 2)?;
+    let function = call.get("fn")?.as_str()?;
+    let arguments = match (call.get("arg"), call.get("args")) {
+        (Some(argument), None) => std::slice::from_ref(argument),
+        (None, Some(Json::Array(arguments))) => arguments.as_slice(),
+        _ => return None,
+    };
+    match (function, arguments) {
+        (function, [Json::String(argument)]) => Some(read_extension(function, argument)),
+        // Cedar writes a point in time so: as another one, moved.
+        ("offset", [start, by]) => Some(match (read_untyped(start), read_untyped(by)) {
+            (Value::Datetime(start), Value::Duration(by)) => match start.checked_add(by) {
+                Some(moved) => Value::Datetime(moved),
+                None => Value::IllTyped("a datetime that does not fit into 64 bits".to_owned()),
+            },
+            _ => Value::IllTyped("`offset` wants a datetime and a duration".to_owned()),
+        }),
+        _ => None,
     }
 }
 
@@ -231,6 +248,14 @@ mod tests {
             (json!("1s"), "duration", Value::Duration(1000)),
             (json!("10.0.0.0/8"), "ipaddr", Value::Ip("10.0.0.0/8".parse().unwrap())),
             (json!({"__extn": {"fn": "ip", "arg": "::1"}}), "ipaddr", Value::Ip("::1".parse().unwrap())),
+            (json!({"__extn": {"fn": "ip", "args": ["::1"]}}), "ipaddr", Value::Ip("::1".parse().unwrap())),
+            (
+                json!({"__extn": {"fn": "offset", "args": [
+                    {"__extn": {"fn": "datetime", "arg": "1970-01-02"}}, {"__extn": {"fn": "duration", "arg": "-1d1ms"}}
+                ]}}),
+                "datetime",
+                Value::Datetime(-1),
+            ),
             (json!("a"), "Entity<User>", uid("User", "a")),
             (user.clone(), "Entity<User>", uid("User", "a")),
             (json!({"__entity": user}), "Entity<User>", uid("User", "a")),
@@ -273,6 +298,10 @@ mod tests {
             (json!([null]), None),
             (json!({"__entity": "a"}), None),
             (json!({"__extn": {"fn": "rm", "arg": "x"}}), None),
+            (json!({"__extn": {"fn": "ip", "arg": "::1", "args": ["::1"]}}), None),
+            (json!({"__extn": {"fn": "ip", "args": ["::1", "::2"]}}), None),
+            (json!({"__extn": {"fn": "ip", "args": []}}), None),
+            (json!({"__extn": {"fn": "offset", "args": ["1970-01-01", "1d"]}}), None),
             (json!({"__extn": {"fn": "ip", "arg": "x"}}), None),
             (json!({"__expr": "1"}), None),
         ] {
