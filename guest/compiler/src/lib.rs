@@ -16,6 +16,7 @@
 //! ```
 
 mod arity;
+mod branches;
 mod check;
 mod emit;
 mod front;
@@ -30,6 +31,7 @@ mod schema;
 
 use sha2::{Digest, Sha256};
 
+pub use branches::{Branch, Branches};
 pub use front::Named;
 pub use link::{LinkError, MANIFEST_SECTION};
 pub use manifest::{FootprintAttribute, Manifest};
@@ -99,16 +101,28 @@ pub fn check(policies: Named<'_>, schema: Option<Named<'_>>) -> Result<Vec<Probl
     })
 }
 
+/// The branches of policies, and a component that tells which of them a chunk reaches: for test coverage.
+///
+/// # Errors
+/// As [`compile`].
+pub fn branches(policies: Named<'_>, schema: Option<Named<'_>>) -> Result<Branches, Error> {
+    on_large_stack(|| branches::build(&front::parse(policies, schema)?))
+}
+
 fn lower(front: &front::Front) -> Result<(ir::Ir, rules::Rules), Problems> {
     let (mut ir, mut rules) = (ir::Ir::default(), rules::Rules::default());
     let mut problems = Vec::new();
     for policy in &front.policies {
-        if let Err(ir::TooMuch(reason)) = rules.add(&mut ir, &front.schema, policy) {
-            let message = format!("policy `{}` cannot be compiled: {reason}", policy.id);
-            problems.push(Problem::error(&front.source, message).at(policy.place.0, policy.place.1));
+        if let Err(reason) = rules.add(&mut ir, &front.schema, policy) {
+            problems.push(refused(front, policy, &reason));
         }
     }
     if problems.is_empty() { Ok((ir, rules)) } else { Err(Problems(problems)) }
+}
+
+fn refused(front: &front::Front, policy: &front::Parsed, reason: &ir::TooMuch) -> Problem {
+    let message = format!("policy `{}` cannot be compiled: {}", policy.id, reason.0);
+    Problem::error(&front.source, message).at(policy.place.0, policy.place.1)
 }
 
 fn digest(text: &str) -> String {

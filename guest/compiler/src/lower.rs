@@ -25,10 +25,7 @@ type Lowered = Result<u32, TooMuch>;
 impl Lower<'_> {
     /// The condition of a policy: its scope, then its clauses.
     pub(crate) fn condition(&mut self, policy: &Template) -> Lowered {
-        let mut parts = Vec::new();
-        self.principal(&policy.principal, &mut parts)?;
-        self.action(&policy.action, &mut parts)?;
-        self.resource(&policy.resource, &mut parts)?;
+        let mut parts = self.scope_parts(policy)?;
         for clause in policy.clauses() {
             match clause {
                 Clause::When(condition) => self.chain(condition, BinaryOp::And, &mut parts)?,
@@ -38,10 +35,25 @@ impl Lower<'_> {
                 }
             }
         }
-        match parts.as_slice() {
-            [] => self.boolean(true),
-            parts => self.balanced(Op::And, parts),
-        }
+        self.all(&parts)
+    }
+
+    /// The scope of a policy.
+    pub(crate) fn scope_alone(&mut self, policy: &Template) -> Lowered {
+        let parts = self.scope_parts(policy)?;
+        self.all(&parts)
+    }
+
+    fn scope_parts(&mut self, policy: &Template) -> Result<Vec<u32>, TooMuch> {
+        let mut parts = Vec::new();
+        self.principal(&policy.principal, &mut parts)?;
+        self.action(&policy.action, &mut parts)?;
+        self.resource(&policy.resource, &mut parts)?;
+        Ok(parts)
+    }
+
+    fn all(&mut self, parts: &[u32]) -> Lowered {
+        if parts.is_empty() { self.boolean(true) } else { self.balanced(Op::And, parts) }
     }
 
     fn principal(&mut self, constraint: &PrincipalConstraint, parts: &mut Vec<u32>) -> Result<(), TooMuch> {
@@ -120,7 +132,7 @@ impl Lower<'_> {
     }
 
     /// The value of an expression.
-    fn expression(&mut self, expression: &Expr) -> Lowered {
+    pub(crate) fn expression(&mut self, expression: &Expr) -> Lowered {
         match expression {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Var(variable) => {
@@ -382,7 +394,7 @@ impl Lower<'_> {
         }
     }
 
-    fn boolean(&mut self, value: bool) -> Lowered {
+    pub(crate) fn boolean(&mut self, value: bool) -> Lowered {
         self.ir.written(|writer| writer.boolean(value))
     }
 

@@ -73,6 +73,11 @@ impl Problem {
             .collect()
     }
 
+    /// What to do about it, if there is something to say.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// Whether it is a warning only.
     pub fn is_warning(&self) -> bool {
         self.severity == Severity::Warning

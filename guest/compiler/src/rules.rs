@@ -11,15 +11,18 @@ use crate::lower::Lower;
 use crate::schema::Schema;
 
 /// The annotation that names what a permit redacts.
-const REDACT: &str = "redact";
+pub(crate) const REDACT: &str = "redact";
 /// What stands for the chunk's text in that annotation.
-const TEXT: &str = "text";
+pub(crate) const TEXT: &str = "text";
 
-/// Rules, and the keys that lead to them: kind, type and id, then the rules.
+/// What leads to rules: kind, type and id.
+type Key = (u8, String, String);
+
+/// Rules, and the keys that lead to them.
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
-    pub(crate) keys: BTreeMap<(u8, String, String), Vec<u32>>,
+    pub(crate) keys: BTreeMap<Key, Vec<u32>>,
 }
 
 impl Rules {
@@ -42,15 +45,24 @@ impl Rules {
             }
         }
         let rule = Rule { id: ir.text(&policy.id), flags, condition, redactions: ir.list(redactions) };
+        self.push(rule, keys(&policy.template));
+        Ok(())
+    }
+
+    /// Adds a rule that is always looked at.
+    pub(crate) fn push_always(&mut self, rule: Rule) {
+        self.push(rule, vec![always()]);
+    }
+
+    fn push(&mut self, rule: Rule, keys: Vec<Key>) {
         let number = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
         self.rules.push(rule);
-        for key in keys(&policy.template) {
+        for key in keys {
             let rules = self.keys.entry(key).or_default();
             if rules.last() != Some(&number) {
                 rules.push(number);
             }
         }
-        Ok(())
     }
 }
 
@@ -70,7 +82,7 @@ pub(crate) fn paths(names: &str) -> Result<Vec<Vec<&str>>, TooMuch> {
 
 /// One key of those that a policy's scope allows: by principal, which divides policies best, or by action. None if the policy can
 /// never apply.
-fn keys(policy: &Template) -> Vec<(u8, String, String)> {
+fn keys(policy: &Template) -> Vec<Key> {
     let key = |kind: KeyKind, uid: &EntityUID| (kind as u8, uid.ty.to_string(), uid.eid.to_string());
     match &policy.principal {
         PrincipalConstraint::Eq(EntityOrSlot::Entity(uid))
@@ -79,8 +91,12 @@ fn keys(policy: &Template) -> Vec<(u8, String, String)> {
         _ => {}
     }
     match &policy.action {
-        ActionConstraint::Any => vec![(KeyKind::Always as u8, String::new(), String::new())],
+        ActionConstraint::Any => vec![always()],
         ActionConstraint::Eq(uid) => vec![key(KeyKind::Action, uid)],
         ActionConstraint::In(uids) => uids.iter().map(|uid| key(KeyKind::Action, uid)).collect(),
     }
+}
+
+fn always() -> Key {
+    (KeyKind::Always as u8, String::new(), String::new())
 }

@@ -130,11 +130,6 @@ impl Schema {
     pub(crate) fn has_tags(&self) -> bool {
         self.chunk_types.iter().filter_map(|name| self.shapes.get(name)).any(|shape| shape.tags.is_some())
     }
-
-    /// Whether there is anything to know.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.shapes.is_empty() && self.actions.is_empty()
-    }
 }
 
 fn members<'a>(parts: &'a Json, name: &str) -> impl Iterator<Item = (&'a String, &'a Json)> {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// possibly read (rewrite), may this chunk be handed out (filter). Data goes to standard output, everything else to
 /// standard error; TAMIS_LOG=info shows more.
 ///
-/// Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied (`eval` of one line), 5 invalid policy.
+/// Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied (`eval` of one line), 4 a test failed, 5 invalid policy.
 #[derive(Debug, Parser)]
 #[command(name = "tamis", version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -38,6 +38,12 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Measure what a policy costs per chunk
     Bench(BenchArgs),
+    /// Compile Cedar policies to a policy component
+    Compile(CompileArgs),
+    /// Look for what is wrong with Cedar policies, and for what is probably not meant
+    Check(CheckArgs),
+    /// Run tests of a policy: requests and chunks with what is expected, and what the tests did not reach
+    Test(TestArgs),
     /// Build a policy component from a Rust crate or a core module
     Build(BuildArgs),
 }
@@ -45,9 +51,12 @@ pub(crate) enum Command {
 /// Which policy decides, and what it may use up.
 #[derive(Args, Debug)]
 pub(crate) struct PolicyArgs {
-    /// The policy: a WebAssembly component
-    #[arg(long, value_name = "P.wasm")]
+    /// The policy: a component (.wasm), or Cedar policies (.cedar, or .json in Cedar's JSON form), which are compiled on the fly
+    #[arg(long, value_name = "P")]
     pub(crate) policy: PathBuf,
+    /// The schema that Cedar policies are compiled with, in either of Cedar's syntaxes
+    #[arg(long, value_name = "S.cedarschema")]
+    pub(crate) schema: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) host: HostArgs,
 }
@@ -91,9 +100,12 @@ pub(crate) enum Format {
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// The component
-    #[arg(value_name = "P.wasm")]
+    /// The component, or Cedar policies
+    #[arg(value_name = "P")]
     pub(crate) policy: PathBuf,
+    /// The schema that Cedar policies are compiled with
+    #[arg(long, value_name = "S.cedarschema")]
+    pub(crate) schema: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) host: HostArgs,
     /// How to print
@@ -220,6 +232,89 @@ pub(crate) struct BenchArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// Policies in Cedar's own syntax (.cedar) or its JSON form (.json)
+    #[arg(value_name = "POLICY.cedar")]
+    pub(crate) source: PathBuf,
+    /// What entities, actions and chunks look like, in either of Cedar's syntaxes: the policies are validated against it, and
+    /// metadata is read by the types that it declares
+    #[arg(long, value_name = "S.cedarschema")]
+    pub(crate) schema: Option<PathBuf>,
+    /// Where the component goes
+    #[arg(short, long, value_name = "P.wasm")]
+    pub(crate) output: PathBuf,
+    /// Compile even what does not validate: a rule fails where it meets a value of another type
+    #[arg(long)]
+    pub(crate) no_validate: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Policies in Cedar's own syntax (.cedar) or its JSON form (.json)
+    #[arg(value_name = "POLICY.cedar")]
+    pub(crate) source: PathBuf,
+    /// The schema to validate against
+    #[arg(long, value_name = "S.cedarschema")]
+    pub(crate) schema: Option<PathBuf>,
+    /// Let warnings fail the check too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// A file of tests is YAML:
+///
+///   policy: policy.cedar            (beside the file; or --policy)
+///   schema: policy.cedarschema      (or --schema)
+///   requests:
+///     alice: {subject: {type: User, id: alice, properties: {clearance: 2}}, action: {name: retrieve}}
+///   chunks:
+///     plan: {attributes: {level: 1}}
+///     merger: {attributes: {level: 3}}
+///   tests:
+///     - name: people read what their clearance allows
+///       request: alice
+///       expect: {plan: allow, merger: {decision: deny, reasons: []}}
+///
+/// An expectation is `allow`, `deny`, or a mapping with `decision` and any of `reasons`, `errors` and `redact`.
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct TestArgs {
+    /// Files of tests
+    #[arg(required = true, value_name = "TESTS.yaml")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The policy to test, instead of the one that the file names
+    #[arg(long, value_name = "P")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The schema, instead of the one that the file names
+    #[arg(long, value_name = "S.cedarschema")]
+    pub(crate) schema: Option<PathBuf>,
+    /// Fail as well if some policy never applied, or some condition was not both true and false
+    #[arg(long)]
+    pub(crate) require_coverage: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = TestFormat::Text)]
+    pub(crate) format: TestFormat,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+    /// For CI systems
+    Junit,
 }
 
 #[derive(Args, Debug)]

@@ -11,21 +11,31 @@ pub(crate) enum Outcome {
     PartlyUnreadable,
     /// The one decision that was asked for is a denial.
     Denied,
+    /// A test failed, or what had to be tested was not.
+    TestFailed,
+    /// The policies that were looked at are not fit to decide.
+    Invalid,
 }
 
 const ERROR: u8 = 1;
 const DENIED: u8 = 3;
+const TEST_FAILED: u8 = 4;
 const INVALID_POLICY: u8 = 5;
 
-/// 0 done or allowed, 1 error, 3 denied, 5 invalid policy. Wrong usage is 2, from the argument parser.
+/// 0 done or allowed, 1 error, 3 denied, 4 a test failed, 5 invalid policy. Wrong usage is 2, from the argument parser.
 pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::PartlyUnreadable) => ExitCode::from(ERROR),
         Ok(Outcome::Denied) => ExitCode::from(DENIED),
+        Ok(Outcome::TestFailed) => ExitCode::from(TEST_FAILED),
+        Ok(Outcome::Invalid) => ExitCode::from(INVALID_POLICY),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            match error.downcast_ref::<tamis_compiler::Error>() {
+                Some(tamis_compiler::Error::Source(problems)) => problems.0.iter().for_each(crate::source::show),
+                _ => eprintln!("error: {error:#}"),
+            }
             ExitCode::from(if is_invalid_policy(&error) { INVALID_POLICY } else { ERROR })
         }
     }
@@ -33,6 +43,9 @@ pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
 
 fn is_invalid_policy(error: &anyhow::Error) -> bool {
     use tamis_runtime::Error;
+    if let Some(tamis_compiler::Error::Source(_)) = error.downcast_ref() {
+        return true;
+    }
     matches!(
         error.downcast_ref::<Error>(),
         Some(Error::Artifact(_) | Error::Contract(_) | Error::SelfTest(_))

@@ -10,6 +10,7 @@ use tamis_core::{Chunk, Filter, InputError, Request};
 use tamis_runtime::{Cache, Limits, PolicyHandle, Runtime, RuntimeConfig};
 
 use crate::args::{HostArgs, PolicyArgs};
+use crate::source::{self, Validation};
 
 /// A longer line is refused before it is parsed: a chunk with 8 192 numbers and a page of text has some 200 KB.
 const MAX_LINE: u64 = 16 << 20;
@@ -33,17 +34,14 @@ pub(crate) fn limits(args: &HostArgs) -> Limits {
 
 /// Loads the policy that the arguments name.
 pub(crate) fn policy(args: &PolicyArgs) -> Result<PolicyHandle> {
-    let bytes = policy_bytes(&args.policy)?;
-    let handle = PolicyHandle::new(&runtime(&args.host)?, &bytes, limits(&args.host));
-    handle.with_context(|| args.policy.display().to_string())
+    policy_with(args, Validation::Required)
 }
 
-/// The bytes of a policy component.
-pub(crate) fn policy_bytes(path: &Path) -> Result<Vec<u8>> {
-    if path.extension().is_some_and(|extension| extension == "cedar") {
-        bail!("{}: this version loads compiled policies (.wasm); `tamis build` makes them", path.display());
-    }
-    std::fs::read(path).with_context(|| path.display().to_string())
+/// Loads the policy that the arguments name, compiled from its source if that is what they name.
+pub(crate) fn policy_with(args: &PolicyArgs, validation: Validation) -> Result<PolicyHandle> {
+    let bytes = source::component(&args.policy, args.schema.as_ref(), validation)?;
+    let handle = PolicyHandle::new(&runtime(&args.host)?, &bytes, limits(&args.host));
+    handle.with_context(|| args.policy.display().to_string())
 }
 
 /// Reads a whole text file.

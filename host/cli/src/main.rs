@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod input;
 mod output;
+mod source;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         Command::Index(args) => commands::index::run(args),
         Command::Search(args) => commands::search::run(args),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Compile(args) => commands::compile::run(args),
+        Command::Test(args) => commands::test::run(args),
+        Command::Check(args) => commands::check::run(args),
         Command::Build(args) => commands::build::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };

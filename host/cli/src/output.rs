@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
 /// Writes one JSON value and a line end to standard output.
@@ -79,6 +80,20 @@ pub(crate) fn dim(text: &str) -> String {
 
 pub(crate) fn green(text: &str) -> String {
     styled(text, "32")
+}
+
+pub(crate) fn red(text: &str) -> String {
+    styled(text, "31")
+}
+
+/// A bar on a terminal's standard error, and nothing elsewhere.
+pub(crate) fn progress(what: &str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    if let Ok(style) = ProgressStyle::with_template("  {msg} {bar:40} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
 }
 
 /// The first `length` characters, with an ellipsis if there are more; line ends become spaces.

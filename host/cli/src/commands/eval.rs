@@ -9,9 +9,11 @@ use crate::args::EvalArgs;
 use crate::exit::Outcome;
 use crate::input::{self, Lines};
 use crate::output;
+use crate::source::Validation;
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
-    let generation = input::policy(&args.policy)?.current();
+    // Whoever asks what Cedar decides wants to know it of policies that do not validate as well.
+    let generation = input::policy_with(&args.policy, Validation::Reported)?.current();
     let known = match &args.entities {
         None => KnownEntities::default(),
         Some(path) => {

@@ -30,13 +30,3 @@ pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     eprintln!("{} stored, {} rejected, {unreadable} unreadable", report.stored, report.rejected.len());
     Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
 }
-
-/// A bar on a terminal's standard error, and nothing elsewhere.
-pub(crate) fn progress(what: &str, total: usize) -> ProgressBar {
-    let bar = ProgressBar::new(total as u64);
-    if let Ok(style) = ProgressStyle::with_template("  {msg} {bar:40} {pos}/{len}") {
-        bar.set_style(style);
-    }
-    bar.set_message(what.to_owned());
-    bar
-}

@@ -7,10 +7,11 @@ use tamis_runtime::Policy;
 
 use crate::args::{Format, InspectArgs};
 use crate::exit::Outcome;
+use crate::source::{self, Validation};
 use crate::{input, output};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<Outcome> {
-    let bytes = input::policy_bytes(&args.policy)?;
+    let bytes = source::component(&args.policy, args.schema.as_ref(), Validation::Required)?;
     let policy = Policy::load(&input::runtime(&args.host)?, &bytes, &input::limits(&args.host))
         .with_context(|| args.policy.display().to_string())?;
     match args.format {

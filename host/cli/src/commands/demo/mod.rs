@@ -16,10 +16,9 @@ use tamis_retrieve::{By, Found, Hit, Question, Store, VectorSource, index, searc
 use tamis_runtime::{Cache, Limits, PolicyHandle, Runtime, RuntimeConfig};
 
 use super::bench::time;
-use super::index::progress;
 use crate::args::DemoArgs;
 use crate::exit::Outcome;
-use crate::output::{self, bold, dim, green, line};
+use crate::output::{self, bold, dim, green, line, progress};
 use corpus::{Asked, Person};
 
 /// Hits for each person.

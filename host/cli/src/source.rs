@@ -1,0 +1,83 @@
+//! Cedar sources on the command line: read, compiled, and their problems shown.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use tamis_compiler::{Compiled, Named, Problem};
+
+/// What to make of policies that do not validate against the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validation {
+    /// They are an error.
+    Required,
+    /// They are reported and decide as Cedar decides: a rule fails where it meets a value of another type.
+    Reported,
+}
+
+/// Policies, and a schema if there is one, as texts with the names of their files.
+pub(crate) struct Sources {
+    policies: (String, String),
+    schema: Option<(String, String)>,
+}
+
+/// Whether the file at `path` holds policies to compile, by its name.
+pub(crate) fn is_source(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "cedar" || extension == "json")
+}
+
+impl Sources {
+    pub(crate) fn read(policies: &Path, schema: Option<&PathBuf>) -> Result<Self> {
+        let text = |path: &Path| Ok::<_, anyhow::Error>((path.display().to_string(), crate::input::text(path)?));
+        Ok(Self { policies: text(policies)?, schema: schema.map(|path| text(path)).transpose()? })
+    }
+
+    pub(crate) fn policies(&self) -> Named<'_> {
+        Named { name: &self.policies.0, text: &self.policies.1 }
+    }
+
+    pub(crate) fn schema(&self) -> Option<Named<'_>> {
+        self.schema.as_ref().map(|(name, text)| Named { name, text })
+    }
+
+    /// Compiles the policies; what the validator says goes to standard error.
+    pub(crate) fn compile(&self, validation: Validation) -> Result<Compiled> {
+        let stem = Path::new(&self.policies.0).file_stem().unwrap_or_default().to_string_lossy();
+        let mut compiled = tamis_compiler::compile(&stem, self.policies(), self.schema())?;
+        let errors = compiled.validation.iter().any(|problem| !problem.is_warning());
+        if errors && validation == Validation::Required {
+            let problems = std::mem::take(&mut compiled.validation);
+            return Err(tamis_compiler::Error::Source(tamis_compiler::Problems(problems)).into());
+        }
+        compiled.validation.iter().for_each(show);
+        Ok(compiled)
+    }
+}
+
+/// The bytes of the policy at `path`: a component, or policies that are compiled here.
+pub(crate) fn component(path: &Path, schema: Option<&PathBuf>, validation: Validation) -> Result<Vec<u8>> {
+    if is_source(path) {
+        return Ok(Sources::read(path, schema)?.compile(validation)?.component);
+    }
+    if let Some(schema) = schema {
+        let schema = schema.display();
+        eprintln!("{schema} is not used: {} was compiled with what schema it has", path.display());
+    }
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Shows a problem on standard error, with the source line that it points at.
+pub(crate) fn show(problem: &Problem) {
+    let terminal = std::io::stderr().is_terminal();
+    let theme = match (terminal, std::env::var_os("NO_COLOR")) {
+        (true, None) => GraphicalTheme::unicode(),
+        (true, Some(_)) => GraphicalTheme::unicode_nocolor(),
+        (false, _) => GraphicalTheme::none(),
+    };
+    let mut text = String::new();
+    match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, problem) {
+        Ok(()) => eprintln!("{}", text.trim_end()),
+        Err(_) => eprintln!("{problem:?}"),
+    }
+}
