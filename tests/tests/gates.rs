@@ -30,7 +30,7 @@ fn filter_decides_by_tenant_clearance_and_role() {
     let ids = allowed(&policy, &bob, &documents());
     assert_eq!(ids, ["acme-0-analyst", "acme-0-analyst-dba", "acme-1-analyst", "acme-1-analyst-dba"]);
 
-    let decisions = policy.filter(&bob, &[document("x", "globex", 0, &["analyst"])]).unwrap();
+    let decisions = policy.explain(&bob, &[document("x", "globex", 0, &["analyst"])]).unwrap();
     assert_eq!(decisions[0].reasons, ["tenant-isolation".to_owned()].into());
 }
 
@@ -53,7 +53,7 @@ fn what_a_chunk_lacks_denies_and_is_named() {
         ),
     ] {
         let decisions =
-            policy.filter(&bob, &[chunk(&format!(r#"{{"id":"c","attributes":{attributes}}}"#))]).unwrap();
+            policy.explain(&bob, &[chunk(&format!(r#"{{"id":"c","attributes":{attributes}}}"#))]).unwrap();
         assert!(!decisions[0].allow, "{attributes}");
         let error = &decisions[0].errors.first().unwrap().message;
         assert!(error.starts_with(message), "{attributes}: {error}");

@@ -42,7 +42,7 @@ pub enum BuildError {
 /// Makes a component from a core module.
 ///
 /// A module that was built with the Rust SDK or with wit-bindgen carries a description of its interface. One that
-/// does not is taken to implement the world `tamis:policy/policy`.
+/// does not is taken to implement the world `tamis:policy/policy`, or `batch-policy` if it exports a function of `batch`.
 ///
 /// # Errors
 /// If `module` is not a core module, lacks an export of the contract, or imports anything.
@@ -52,7 +52,8 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     if !is_described(&module) {
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_str("policy.wit", CONTRACT).map_err(error)?;
-        let world = resolve.select_world(&[package], Some("policy")).map_err(error)?;
+        let world = if holds(&module, b"tamis:policy/batch@0.1.0#") { "batch-policy" } else { "policy" };
+        let world = resolve.select_world(&[package], Some(world)).map_err(error)?;
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .map_err(error)?;
     }
@@ -65,8 +66,12 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
 
 /// Whether a module carries a description of its interface: a custom section whose name begins with `component-type`.
 fn is_described(module: &[u8]) -> bool {
-    const NAME: &[u8] = b"component-type";
-    module.windows(NAME.len()).any(|window| window == NAME)
+    holds(module, b"component-type")
+}
+
+/// Whether `text` stands anywhere in a module.
+fn holds(module: &[u8], text: &[u8]) -> bool {
+    module.windows(text.len()).any(|window| window == text)
 }
 
 /// Builds the crate in `directory` for WebAssembly and makes a component of it. Cargo's own output goes to standard

@@ -92,12 +92,17 @@ impl Chunk {
     /// Reads the attribute at `path` as `declared`. `None` if it is absent: null, or below something that is not an
     /// object.
     pub fn read(&self, path: &[String], declared: Option<&Type>) -> Option<Value> {
+        metadata::read(self.stored(path)?, declared)
+    }
+
+    /// What is stored at `path`, unread. `None` if nothing is there, or something that is not an object lies above it.
+    pub fn stored(&self, path: &[String]) -> Option<&Json> {
         let (first, rest) = path.split_first()?;
         let mut json = self.attributes.get(first)?;
         for name in rest {
             json = json.as_object()?.get(name)?;
         }
-        metadata::read(json, declared)
+        Some(json)
     }
 
     /// Removes what a decision withholds from an allowed chunk.

@@ -31,12 +31,14 @@ pub struct Question<'a> {
     pub filter: Option<&'a Filter>,
     /// How many candidates may be looked at.
     pub budget: usize,
+    /// Whether each hit says which rules allow it, at the price of [`Session::explain`].
+    pub explain: bool,
 }
 
 impl<'a> Question<'a> {
-    /// A question for `k` hits without a filter of the user's own.
+    /// A question for `k` hits without a filter of the user's own, that wants no reasons.
     pub fn new(request: &'a Request, by: By<'a>, k: u32) -> Self {
-        Self { request, by, k, collection: "", filter: None, budget: DEFAULT_BUDGET }
+        Self { request, by, k, collection: "", filter: None, budget: DEFAULT_BUDGET, explain: false }
     }
 }
 
@@ -47,7 +49,7 @@ pub struct Hit {
     pub chunk: Chunk,
     /// How far it is from what was asked; smaller is better.
     pub distance: f64,
-    /// Why it is allowed.
+    /// What was redacted, and if the question asks for it why it is allowed.
     pub decision: Decision,
 }
 
@@ -143,7 +145,7 @@ fn fill(
         }
         let (chunks, distances): (Vec<Chunk>, Vec<f64>) =
             page.into_iter().map(|candidate| (candidate.chunk, candidate.distance)).unzip();
-        let decisions = session.filter(&chunks)?;
+        let decisions = if question.explain { session.explain(&chunks) } else { session.filter(&chunks) }?;
         for ((mut chunk, distance), decision) in chunks.into_iter().zip(distances).zip(decisions) {
             if found.hits.len() == k {
                 break;

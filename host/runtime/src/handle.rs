@@ -160,6 +160,15 @@ impl PolicyHandle {
         generation.policy.filter(request, chunks).map(|decisions| generation.answer(decisions))
     }
 
+    /// Decides on `chunks` with the current generation and says which rules decided, as [`Policy::explain`].
+    ///
+    /// # Errors
+    /// If any chunk could not be decided on: then none was.
+    pub fn explain(&self, request: &Request, chunks: &[Chunk]) -> Result<Answer<Vec<Decision>>, Error> {
+        let generation = self.current();
+        generation.policy.explain(request, chunks).map(|decisions| generation.answer(decisions))
+    }
+
     /// Narrows a search with the current generation, as [`Policy::rewrite`].
     ///
     /// # Errors
@@ -196,7 +205,12 @@ fn load(
 ) -> Result<Policy, Error> {
     let policy = Policy::load(runtime, bytes, limits)?;
     let stranger = Request::new(EntityUid::new("User", ""), request::RETRIEVE);
-    policy.filter(&stranger, &[Chunk::new("")])?;
+    let asked = [Chunk::new("")];
+    let allowed =
+        |decisions: Vec<Decision>| decisions.iter().map(|decision| decision.allow).collect::<Vec<_>>();
+    if allowed(policy.filter(&stranger, &asked)?) != allowed(policy.explain(&stranger, &asked)?) {
+        return Err(Error::Contract("it decides otherwise in a batch than on one chunk".to_owned()));
+    }
     policy.rewrite(&stranger, &Query { collection: String::new(), k: 1 })?;
     if let Some(test) = self_test {
         // A panic would end the thread that watches the file, and with it all reloading.

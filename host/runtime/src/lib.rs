@@ -3,19 +3,23 @@
 //! The way from bytes to a decision:
 //!
 //! ```text
-//! bytes ──Policy::load──▶ Policy ──session(request)──▶ Session ──filter(chunks)──▶ decisions
-//!                           ▲                             └──────rewrite(query)──▶ filter
+//! bytes ──Policy::load──▶ Policy ──session(request)──▶ Session ──filter(chunks)───▶ decisions
+//!                           ▲                             ├──────explain(chunks)──▶ decisions with reasons
+//!                           │                             └──────rewrite(query)───▶ filter
 //!              PolicyHandle swaps it atomically
 //! ```
 //!
 //! Whatever fails returns an [`Error`] and no decision at all, so that a caller cannot mistake a failure for an
 //! allowance. This is the only crate that names wasmtime.
 
+mod batch;
 mod cache;
 mod contract;
 mod engine;
 mod error;
+mod frame;
 mod handle;
+mod instance;
 mod limits;
 mod policy;
 mod session;

@@ -83,6 +83,15 @@ pub(crate) fn begin(store: &mut Store<StoreState>, spent: Duration) -> Result<()
         .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 
+/// Goes on with a gate call that began in another store: what is left of its time and its fuel.
+pub(crate) fn go_on(from: &Store<StoreState>, store: &mut Store<StoreState>) -> Result<(), Error> {
+    store.data_mut().deadline = from.data().deadline;
+    let Some(_) = store.data().fuel else { return Ok(()) };
+    from.get_fuel()
+        .and_then(|left| store.set_fuel(left))
+        .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
+}
+
 /// Whether the gate call has used up its time, checked between guest calls.
 pub(crate) fn check_deadline(store: &Store<StoreState>) -> Result<(), Error> {
     let state = store.data();

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite};
-use wasmtime::Store;
+use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
 
-use crate::contract::{self, PolicyBindings, PolicyPre};
+use crate::contract;
 use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
-use crate::limits::{Limits, StoreState, blame};
+use crate::frame::{self, Column};
+use crate::instance::{Exports, Instance};
+use crate::limits::{Limits, blame};
 use crate::session::{Admission, Session};
 use crate::structure;
 
@@ -69,8 +70,10 @@ pub struct Policy {
 
 struct Shared {
     runtime: Runtime,
-    pre: PolicyPre<StoreState>,
+    exports: Exports,
     manifest: Manifest,
+    /// The columns of its frames, if it decides on batches.
+    columns: Option<Vec<Column>>,
     digest: Digest,
     size: usize,
     limits: Limits,
@@ -104,19 +107,15 @@ impl Policy {
             let names = excerpt(&names.join(", "));
             return Err(Error::Artifact(format!("it imports {names}; a policy imports nothing")));
         }
-        let pre = Linker::<StoreState>::new(runtime.engine())
-            .instantiate_pre(&component)
-            .and_then(PolicyPre::new)
-            .map_err(|error| {
-                Error::Artifact(excerpt(&format!("it does not export `tamis:policy/gates`: {error:#}")))
-            })?;
-        let manifest = describe(runtime, &pre, limits)?;
+        let exports = Exports::of(runtime, &component)?;
+        let (manifest, columns) = describe(exports.instantiate(runtime, limits)?)?;
         let limits = limits.clone();
         Ok(Self {
             shared: Arc::new(Shared {
                 runtime: runtime.clone(),
-                pre,
+                exports,
                 manifest,
+                columns,
                 digest,
                 size: bytes.len(),
                 limits,
@@ -161,12 +160,20 @@ impl Policy {
         Session::new(self, request)
     }
 
-    /// Decides on `chunks`, in order.
+    /// Decides on `chunks`, in order, with reasons only if the policy does not decide on batches: see [`Session::filter`].
     ///
     /// # Errors
     /// If any chunk could not be decided on: then none was.
     pub fn filter(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
         self.session(request)?.filter(chunks)
+    }
+
+    /// Decides on `chunks`, in order, and says which rules decided: see [`Session::explain`].
+    ///
+    /// # Errors
+    /// If any chunk could not be decided on: then none was.
+    pub fn explain(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
+        self.session(request)?.explain(chunks)
     }
 
     /// Narrows a search for everyone in the request.
@@ -186,10 +193,20 @@ impl Policy {
         self.session(&request.clone().with_action(tamis_core::request::INDEX))?.admit(chunks)
     }
 
+    /// Whether it decides on batches: `filter` then gives no reasons.
+    pub fn has_batch(&self) -> bool {
+        self.shared.columns.is_some()
+    }
+
+    /// The columns of its frames.
+    pub(crate) fn columns(&self) -> &[Column] {
+        self.shared.columns.as_deref().unwrap_or_default()
+    }
+
     /// A new instance in a store of its own.
-    pub(crate) fn instantiate(&self) -> Result<(Store<StoreState>, PolicyBindings), Error> {
-        let Shared { runtime, pre, limits, .. } = &*self.shared;
-        instantiate(runtime, pre, limits)
+    pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
+        let Shared { runtime, exports, limits, .. } = &*self.shared;
+        exports.instantiate(runtime, limits)
     }
 }
 
@@ -244,18 +261,14 @@ fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
     imports
 }
 
-fn instantiate(
-    runtime: &Runtime,
-    pre: &PolicyPre<StoreState>,
-    limits: &Limits,
-) -> Result<(Store<StoreState>, PolicyBindings), Error> {
-    let mut store = StoreState::store(runtime, limits)?;
-    let bindings = pre.instantiate(&mut store).map_err(|error| blame(&store, &error))?;
-    Ok((store, bindings))
-}
-
-fn describe(runtime: &Runtime, pre: &PolicyPre<StoreState>, limits: &Limits) -> Result<Manifest, Error> {
-    let (mut store, bindings) = instantiate(runtime, pre, limits)?;
-    let manifest = bindings.tamis_policy_gates().call_describe(&mut store);
-    contract::manifest(manifest.map_err(|error| blame(&store, &error))?)
+/// What a policy says of itself, and the columns of its frames.
+fn describe(instance: Instance) -> Result<(Manifest, Option<Vec<Column>>), Error> {
+    let Instance { mut store, gates, batch } = instance;
+    let manifest = gates.call_describe(&mut store);
+    let manifest = contract::manifest(manifest.map_err(|error| blame(&store, &error))?)?;
+    let Some(batch) = batch else { return Ok((manifest, None)) };
+    let columns = batch.call_columns(&mut store);
+    let columns = columns.map_err(|error| blame(&store, &error))?;
+    let columns = frame::columns(&columns, &manifest.footprint)?;
+    Ok((manifest, Some(columns)))
 }

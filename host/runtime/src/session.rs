@@ -1,25 +1,32 @@
 //! One request in one instance: prepared once, asked many times, thrown away.
 
+use std::borrow::Borrow;
 use std::time::{Duration, Instant};
 
 use tamis_core::admit::footprint_faults;
-use tamis_core::{Chunk, Decision, Query, Request, Rewrite};
+use tamis_core::{Chunk, Decision, Query, Redaction, Request, Rewrite};
 use wasmtime::Store;
 
-use crate::contract::{self, PolicyBindings, gates};
+use crate::batch::{Batch, Verdict};
+use crate::contract::{self, gates};
 use crate::error::Error;
+use crate::instance::Instance;
 use crate::limits::{self, StoreState};
 use crate::policy::Policy;
 
 /// A request, prepared in an instance of its own.
 ///
-/// The instance lives as long as the session and serves no other request, so nothing that a policy keeps in its memory
-/// can pass from one user to another. After an error the session answers nothing more.
+/// The instance serves no other request, so nothing that a policy keeps in its memory can pass from one user to another.
+/// It lives as long as the session, unless it is asked about so many different values that it must make way for a new one.
+/// After an error the session answers nothing more.
 pub struct Session {
     policy: Policy,
-    store: Store<StoreState>,
-    bindings: PolicyBindings,
+    request: Request,
+    instance: Instance,
+    /// The request for the typed calls, once for every principal; empty until there is one.
     requests: Vec<gates::Request>,
+    /// The request for batches, until there is one, or if the policy has no such interface, `None`.
+    batch: Option<Batch>,
     /// Time taken to get ready, which counts against the deadline of the first gate call.
     spent: Duration,
     /// The error that ended the session.
@@ -49,17 +56,36 @@ impl std::fmt::Debug for Session {
 impl Session {
     pub(crate) fn new(policy: &Policy, request: &Request) -> Result<Self, Error> {
         let began = Instant::now();
-        let requests = contract::requests(request)?;
-        let (store, bindings) = policy.instantiate()?;
-        Ok(Self { policy: policy.clone(), store, bindings, requests, spent: began.elapsed(), ended: None })
+        let instance = policy.instantiate()?;
+        Ok(Self {
+            policy: policy.clone(),
+            request: request.clone(),
+            instance,
+            requests: Vec::new(),
+            batch: None,
+            spent: began.elapsed(),
+            ended: None,
+        })
     }
 
     /// Decides on `chunks`, in order: each is allowed only if the policy allows it to the subject and to every actor.
     ///
+    /// A policy that decides on batches is asked for no more than whether, and what to redact: then reasons and errors are
+    /// empty. [`Session::explain`] has them.
+    ///
     /// # Errors
     /// If any chunk could not be decided on: then none was, and the session is over.
     pub fn filter(&mut self, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
-        self.gate(|session| chunks.iter().map(|chunk| session.decide(chunk)).collect())
+        self.gate(|session| session.decide(chunks))
+    }
+
+    /// Decides as [`Session::filter`], with the rules that decided and those that failed: a call of the policy for each chunk
+    /// and principal, which takes a hundred times as long as in a large batch.
+    ///
+    /// # Errors
+    /// As [`Session::filter`].
+    pub fn explain(&mut self, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
+        self.gate(|session| chunks.iter().map(|chunk| session.ask(chunk)).collect())
     }
 
     /// Narrows a search to what the policy can allow the subject and every actor.
@@ -70,12 +96,13 @@ impl Session {
         self.gate(|session| session.intersect_rewrites(query))
     }
 
-    /// Decides which of `chunks` may be stored, in order. The request's action should be `index`.
+    /// Decides which of `chunks` may be stored, in order. The request's action should be `index`. A denial names the rules that
+    /// decided.
     ///
     /// # Errors
     /// If any chunk could not be decided on: then none was, and the session is over.
     pub fn admit(&mut self, chunks: &[Chunk]) -> Result<Vec<Admission>, Error> {
-        self.gate(|session| chunks.iter().map(|chunk| session.admit_one(chunk)).collect())
+        self.gate(|session| session.admit_readable(chunks))
     }
 
     /// Runs one gate call: within its own deadline, and for the last time if it fails.
@@ -83,24 +110,95 @@ impl Session {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let result =
-            limits::begin(&mut self.store, std::mem::take(&mut self.spent)).and_then(|()| call(self));
+        let result = limits::begin(&mut self.instance.store, std::mem::take(&mut self.spent))
+            .and_then(|()| call(self));
         if let Err(error) = &result {
             self.ended = Some(error.clone());
         }
         result
     }
 
-    fn admit_one(&mut self, chunk: &Chunk) -> Result<Admission, Error> {
-        let faults = footprint_faults(chunk, &self.policy.manifest().footprint);
-        if !faults.is_empty() {
-            return Ok(Admission::Unreadable(faults));
-        }
-        let decision = self.decide(chunk)?;
-        Ok(if decision.allow { Admission::Admitted } else { Admission::Denied(decision) })
+    fn admit_readable(&mut self, chunks: &[Chunk]) -> Result<Vec<Admission>, Error> {
+        let footprint = &self.policy.manifest().footprint;
+        let faults: Vec<Vec<String>> =
+            chunks.iter().map(|chunk| footprint_faults(chunk, footprint)).collect();
+        let readable = chunks.iter().zip(&faults).filter(|(_, faults)| faults.is_empty());
+        let readable: Vec<&Chunk> = readable.map(|(chunk, _)| chunk).collect();
+        let mut decisions = self.decide(&readable)?.into_iter();
+        let admission = |(chunk, faults): (&Chunk, Vec<String>)| {
+            if !faults.is_empty() {
+                return Ok(Admission::Unreadable(faults));
+            }
+            let decision = decisions.next().unwrap_or_default();
+            Ok(match (decision.allow, self.policy.has_batch()) {
+                (true, _) => Admission::Admitted,
+                (false, true) => Admission::Denied(self.ask_why_denied(chunk)?),
+                (false, false) => Admission::Denied(decision),
+            })
+        };
+        chunks.iter().zip(faults).map(admission).collect()
     }
 
-    fn decide(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
+    /// Decides without reasons, in batches if the policy can.
+    fn decide<C: Borrow<Chunk>>(&mut self, chunks: &[C]) -> Result<Vec<Decision>, Error> {
+        if !self.policy.has_batch() {
+            return chunks.iter().map(|chunk| self.ask(chunk.borrow())).collect();
+        }
+        let mut decisions = Vec::with_capacity(chunks.len());
+        let mut rest = chunks;
+        while !rest.is_empty() {
+            let mut batch = self.take_batch()?;
+            let verdicts = batch.decide(&mut self.instance, rest)?;
+            self.batch = Some(batch);
+            let (asked, later) = rest.split_at(verdicts.len().min(rest.len()));
+            for (chunk, verdict) in asked.iter().zip(verdicts) {
+                decisions.push(match verdict {
+                    Verdict::Deny => Decision::default(),
+                    Verdict::Allow => Decision { allow: true, ..Decision::default() },
+                    Verdict::Redact => self.ask_what_to_redact(chunk.borrow())?,
+                });
+            }
+            rest = later;
+        }
+        Ok(decisions)
+    }
+
+    /// The prepared request, in an instance that has room for more values.
+    fn take_batch(&mut self) -> Result<Batch, Error> {
+        match self.batch.take() {
+            Some(batch) if !batch.is_full(self.policy.limits()) => return Ok(batch),
+            Some(_) => {
+                let mut instance = self.policy.instantiate()?;
+                limits::go_on(&self.instance.store, &mut instance.store)?;
+                self.instance = instance;
+            }
+            None => {}
+        }
+        Batch::prepare(&mut self.instance, &self.request, self.policy.columns())
+    }
+
+    /// Asks about a chunk that is allowed, less something.
+    fn ask_what_to_redact(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
+        let Decision { allow, redaction, .. } = self.ask(chunk)?;
+        if !allow || redaction == Redaction::default() {
+            return Err(Error::Contract(
+                "it redacts a chunk in a batch, and by itself denies it or redacts nothing".to_owned(),
+            ));
+        }
+        Ok(Decision { allow, redaction, ..Decision::default() })
+    }
+
+    /// Asks why a chunk is denied.
+    fn ask_why_denied(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
+        let decision = self.ask(chunk)?;
+        if decision.allow {
+            return Err(Error::Contract("it denies a chunk in a batch, and allows it by itself".to_owned()));
+        }
+        Ok(decision)
+    }
+
+    /// Decides on one chunk with reasons.
+    fn ask(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
         let chunk = contract::chunk(chunk, &self.policy.manifest().footprint)?;
         let decision = self.intersect(
             |gates, store, request| gates.call_filter_chunk(store, request, &chunk),
@@ -128,12 +226,15 @@ impl Session {
         read: impl Fn(Raw) -> Result<Answer, Error>,
         both: impl Fn(Answer, Answer) -> Answer,
     ) -> Result<Option<Answer>, Error> {
-        let gates = self.bindings.tamis_policy_gates();
+        if self.requests.is_empty() {
+            self.requests = contract::requests(&self.request)?;
+        }
+        let Instance { store, gates, .. } = &mut self.instance;
         let mut combined = None;
         for request in &self.requests {
-            limits::check_deadline(&self.store)?;
-            let raw = ask(gates, &mut self.store, request);
-            let answer = read(raw.map_err(|error| limits::blame(&self.store, &error))?)?;
+            limits::check_deadline(store)?;
+            let raw = ask(gates, store, request);
+            let answer = read(raw.map_err(|error| limits::blame(store, &error))?)?;
             combined = Some(match combined {
                 None => answer,
                 Some(combined) => both(combined, answer),

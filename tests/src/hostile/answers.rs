@@ -116,6 +116,12 @@ pub fn policy_error(policy: &str, message: &str) -> Abi {
     Abi::Record(vec![text(policy), text(message)])
 }
 
+/// A column of a frame: the case of its source, the attribute if it is one, and the case of its form.
+pub fn column(source: u8, attribute: u32, form: u8) -> Abi {
+    let source = Abi::Case { case: source, payload: Box::new(Abi::U32(attribute)), size: 8, align: 4 };
+    Abi::Record(vec![source, Abi::U8(form)])
+}
+
 /// Operands of a filter.
 pub mod operand {
     use super::Abi;

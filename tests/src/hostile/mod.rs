@@ -8,7 +8,7 @@
 pub mod abi;
 pub mod answers;
 
-use abi::Memory;
+use abi::{Abi, Memory};
 use answers::{Decision, Manifest, Rewrite, node};
 
 /// A body that never ends.
@@ -44,6 +44,55 @@ pub struct Module {
     pub decision: Decision,
     /// At `$rewrite`.
     pub rewrite: Rewrite,
+    /// The interface `batch`, if there is one.
+    pub batch: Option<Batch>,
+}
+
+/// The interface `batch`. A body can also call `$codes`, which takes how many and which and returns the address of so many codes.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Body of `columns`, which returns the address of a list.
+    pub columns: &'static str,
+    /// Body of `prepare`, which returns a number; the request is at `$request` and `$size` long.
+    pub prepare: &'static str,
+    /// Body of `filter-chunks`, which returns the address of codes; it can use the locals `$prepared`, `$frame` and `$size`.
+    pub filter_chunks: &'static str,
+    /// At `$columns`: see [`answers::column`].
+    pub wanted: Vec<Abi>,
+}
+
+impl Batch {
+    /// Wants no columns, tells principals apart, and allows every chunk.
+    pub fn good() -> Self {
+        Self {
+            columns: "(global.get $columns)",
+            prepare: "(i32.load (local.get $request))",
+            filter_chunks: "(call $codes (i32.load (local.get $frame)) (i32.const 1))",
+            wanted: vec![],
+        }
+    }
+
+    /// Everything that the interface exports.
+    fn text(&self, columns: u32) -> String {
+        let Self { columns: body, prepare, filter_chunks, .. } = self;
+        format!(
+            r#"(global $columns i32 (i32.const {columns}))
+            (func $codes (param $count i32) (param $code i32) (result i32)
+                (local $at i32)
+                (local.set $at (global.get $heap))
+                (global.set $heap (i32.and (i32.add (i32.add (local.get $at) (local.get $count)) (i32.const 7)) (i32.const -8)))
+                (memory.fill (local.get $at) (local.get $code) (local.get $count))
+                (i32.store (i32.const 8) (local.get $at))
+                (i32.store (i32.const 12) (local.get $count))
+                (i32.const 8))
+            (func (export "tamis:policy/batch@0.1.0#columns") (result i32) {body})
+            (func (export "tamis:policy/batch@0.1.0#prepare") (param $request i32) (param $size i32) (result i32)
+                {prepare})
+            (func (export "tamis:policy/batch@0.1.0#filter-chunks")
+                (param $prepared i32) (param $frame i32) (param $size i32) (result i32)
+                {filter_chunks})"#
+        )
+    }
 }
 
 impl Module {
@@ -64,7 +113,13 @@ impl Module {
             manifest: Manifest::good(),
             decision: Decision::allow(),
             rewrite: Rewrite::of(vec![node::always()]),
+            batch: None,
         }
+    }
+
+    /// As [`Module::good`], and decides on batches.
+    pub fn batching(batch: Batch) -> Self {
+        Self { batch: Some(batch), ..Self::good() }
     }
 
     /// As [`Module::good`] with another body of `filter-chunk`.
@@ -85,6 +140,9 @@ impl Module {
         let allow = memory.place(&self.decision.abi());
         let deny = memory.place(&Decision::deny().abi());
         let rewrite = memory.place(&self.rewrite.abi());
+        let batch =
+            self.batch.as_ref().map(|batch| batch.text(memory.place(&Abi::List(batch.wanted.clone()))));
+        let batch = batch.unwrap_or_default();
         let unused = memory.bytes().len();
         let pages = self.pages + unused.div_ceil(1 << 16);
         let data: String = memory.bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -109,6 +167,7 @@ impl Module {
                 (func (export "cabi_realloc")
                     (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
                     {realloc})
+                {batch}
                 (func $start {start})
                 (start $start))"#
         )

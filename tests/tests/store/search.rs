@@ -44,6 +44,11 @@ fn find(source: &impl VectorSource, handle: &PolicyHandle, request: &Request, k:
     search(source, handle, &Question::new(request, QUERY, k)).unwrap()
 }
 
+/// As [`find`], and each hit says why.
+fn explained(source: &impl VectorSource, handle: &PolicyHandle, request: &Request, k: u32) -> Found {
+    search(source, handle, &Question { explain: true, ..Question::new(request, QUERY, k) }).unwrap()
+}
+
 fn compare(name: &str, comparison: Comparison, bound: Value) -> Filter {
     let attribute = Attribute { path: vec![name.to_owned()], declared: None };
     Filter::Test(Operand::Attribute(attribute), Test::Compare(comparison, bound))
@@ -299,7 +304,7 @@ fn a_policy_swap_between_two_searches_changes_the_answer() {
     assert_eq!((before.generation, before.digest), (1, handle.current().policy().digest()));
 
     handle.replace(&example("company")).unwrap();
-    let after = find(&database.store, &handle, &bob, 300);
+    let after = explained(&database.store, &handle, &bob, 300);
     assert_eq!(ids(&after), nearest(&chunks, |chunk| readable(chunk, 1, "analyst") && is_open(chunk)));
     assert!(after.hits.len() < before.hits.len());
     assert_eq!(after.generation, 2);
@@ -325,7 +330,7 @@ fn a_search_by_an_older_generation_ends_with_it() {
             self.0.store.open(by, filter)
         }
     }
-    let found = find(&Swapping(&database, &handle), &handle, &analyst(), 10);
+    let found = explained(&Swapping(&database, &handle), &handle, &analyst(), 10);
     assert_eq!((found.generation, found.hits.len()), (1, 10));
     assert!(found.hits.iter().all(|hit| hit.decision.reasons == ["role".to_owned()].into()));
     assert_eq!(handle.current().number(), 2);

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
     let (mut allowed, mut denied, mut failed) = (0_usize, 0_usize, 0_usize);
     while let Some(line) = lines.next(|text| Request::evaluation_from_json(text, &known))? {
         let decided = line.parsed.map_err(anyhow::Error::from).and_then(|(request, chunk)| {
-            let mut decisions = generation.policy().filter(&request, std::slice::from_ref(&chunk))?;
+            let mut decisions = generation.policy().explain(&request, std::slice::from_ref(&chunk))?;
             Ok(decisions.pop().unwrap_or_default())
         });
         let decision = decided.unwrap_or_else(|error| {

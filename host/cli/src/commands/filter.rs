@@ -24,7 +24,8 @@ pub(crate) fn run(args: &FilterArgs) -> Result<Outcome> {
             break;
         }
         let chunks: Vec<Chunk> = batch.iter().filter_map(|line| line.parsed.as_ref().ok()).cloned().collect();
-        let mut decisions = session.filter(&chunks)?.into_iter();
+        let decisions = if args.explain { session.explain(&chunks) } else { session.filter(&chunks) };
+        let mut decisions = decisions?.into_iter();
         for line in batch {
             // Unreadable lines have no decision; a readable one without would be denied.
             let decision = line.parsed.is_ok().then(|| decisions.next().unwrap_or_default());

@@ -18,8 +18,13 @@ pub(crate) fn run(args: &SearchArgs) -> Result<Outcome> {
         (None, text) => By::Text(text.as_deref().unwrap_or_default()),
     };
     let store = Store::open(&args.db)?;
-    let question =
-        Question { filter: filter.as_ref(), budget: args.budget, ..Question::new(&request, by, args.k) };
+    let question = Question {
+        filter: filter.as_ref(),
+        budget: args.budget,
+        // Only this form has room for reasons.
+        explain: matches!(args.format, Format::Json),
+        ..Question::new(&request, by, args.k)
+    };
     let found = search(&store, &handle, &question)?;
     match args.format {
         Format::Json => output::json_line(&to_json(&found))?,

@@ -9,10 +9,9 @@ pub(crate) use encode::{chunk, requests};
 /// The version that this host speaks.
 pub(crate) const VERSION: &str = "0.1.0";
 
-#[allow(missing_docs, unreachable_pub, clippy::all)]
+#[allow(missing_docs, unreachable_pub, dead_code, clippy::all)]
 mod generated {
-    wasmtime::component::bindgen!({ path: "../../wit", world: "policy" });
+    wasmtime::component::bindgen!({ path: "../../wit", world: "batch-policy" });
 }
 
-pub(crate) use generated::exports::tamis::policy::gates;
-pub(crate) use generated::{Policy as PolicyBindings, PolicyPre};
+pub(crate) use generated::exports::tamis::policy::{batch, gates};

@@ -202,7 +202,7 @@ fn withheld(
     let mut all = store.open(by(asked), &Filter::Always)?.candidates;
     let nearest: Vec<Chunk> = all.next_page(WITHHELD)?.into_iter().map(|candidate| candidate.chunk).collect();
     let mut rules: BTreeMap<String, usize> = BTreeMap::new();
-    for decision in handle.filter(&person.request, &nearest)?.value {
+    for decision in handle.explain(&person.request, &nearest)?.value {
         if !decision.allow {
             let rule = decision.reasons.first().cloned().unwrap_or_else(|| "error".to_owned());
             *rules.entry(rule).or_default() += 1;

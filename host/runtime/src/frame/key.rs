@@ -1,0 +1,201 @@
+//! What dictionaries know their entries by: the metadata as it is stored, so that finding a code reads and builds nothing.
+//!
+//! Two keys are one only if both read as the same value, whatever type is declared. The converse does not hold: `[1,2]` and
+//! `[2,1]` are one set and two keys, which costs an entry and no more.
+
+use std::hash::{Hash, Hasher};
+
+use hashbrown::Equivalent;
+use serde_json::{Map, Number, Value as Json};
+
+/// Metadata to look up.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a>(pub(super) &'a Json);
+
+/// Named metadata to look up.
+#[derive(Clone, Copy)]
+pub(super) struct StoredFields<'a>(pub(super) &'a Map<String, Json>);
+
+/// Metadata that has a code.
+#[derive(Debug)]
+pub(super) struct Key(pub(super) Json);
+
+/// Named metadata that has a code.
+#[derive(Debug)]
+pub(super) struct FieldsKey(pub(super) Map<String, Json>);
+
+impl Equivalent<Key> for Stored<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        same(self.0, &key.0)
+    }
+}
+
+impl Equivalent<FieldsKey> for StoredFields<'_> {
+    fn equivalent(&self, key: &FieldsKey) -> bool {
+        same_fields(self.0, &key.0)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialEq for FieldsKey {
+    fn eq(&self, other: &Self) -> bool {
+        same_fields(&self.0, &other.0)
+    }
+}
+
+impl Eq for FieldsKey {}
+
+impl Hash for Stored<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(self.0, state);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(&self.0, state);
+    }
+}
+
+impl Hash for StoredFields<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_fields(self.0, state);
+    }
+}
+
+impl Hash for FieldsKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_fields(&self.0, state);
+    }
+}
+
+fn same(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Null, Json::Null) => true,
+        (Json::Bool(a), Json::Bool(b)) => a == b,
+        (Json::Number(a), Json::Number(b)) => same_number(a, b),
+        (Json::String(a), Json::String(b)) => a == b,
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Json::Object(a), Json::Object(b)) => same_fields(a, b),
+        _ => false,
+    }
+}
+
+/// Not only equal: 0.0 equals -0.0, and is written differently.
+fn same_number(a: &Number, b: &Number) -> bool {
+    let bits = |number: &Number| number.is_f64().then(|| number.as_f64().map(f64::to_bits));
+    a == b && bits(a) == bits(b)
+}
+
+fn same_fields(a: &Map<String, Json>, b: &Map<String, Json>) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((a_name, a), (b_name, b))| a_name == b_name && same(a, b))
+}
+
+/// Keys of different kinds may share a hash; few of them meet in one dictionary.
+fn hash<H: Hasher>(json: &Json, state: &mut H) {
+    match json {
+        Json::Null => state.write_u8(0),
+        Json::Bool(value) => state.write_u8(1 + u8::from(*value)),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(value), _) => state.write_i64(value),
+            (None, value) => state.write_u64(value.unwrap_or_default().to_bits()),
+        },
+        Json::String(text) => text.hash(state),
+        Json::Array(elements) => {
+            state.write_usize(elements.len());
+            elements.iter().for_each(|element| hash(element, state));
+        }
+        Json::Object(fields) => hash_fields(fields, state),
+    }
+}
+
+fn hash_fields<H: Hasher>(fields: &Map<String, Json>, state: &mut H) {
+    state.write_usize(fields.len());
+    for (name, json) in fields {
+        name.hash(state);
+        hash(json, state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use hashbrown::DefaultHashBuilder;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_reads_the_same_is_one_key() {
+        let all = [
+            json!(null),
+            json!(false),
+            json!(true),
+            json!(0),
+            json!(1),
+            json!(-1),
+            json!(0.0),
+            json!(-0.0),
+            json!(1.0),
+            json!(1.5),
+            json!(i64::MAX),
+            json!(i64::MAX as u64 + 1),
+            json!(u64::MAX),
+            json!(9_223_372_036_854_775_808.0_f64),
+            json!(""),
+            json!("0"),
+            json!("1"),
+            json!("1.0"),
+            json!("true"),
+            json!([]),
+            json!({}),
+            json!([1]),
+            json!([1.0]),
+            json!(["1"]),
+            json!([true]),
+            json!([[1]]),
+            json!([1, 2]),
+            json!([2, 1]),
+            json!([[1], [2]]),
+            json!([[1, 2]]),
+            json!([null]),
+            json!({"a": 1}),
+            json!({"a": 1.0}),
+            json!({"b": 1}),
+            json!({"a": null}),
+            json!({"a": {"b": 1}}),
+            json!({"a": [1], "b": 1}),
+        ];
+        for (a, one) in all.iter().enumerate() {
+            for (b, other) in all.iter().enumerate() {
+                assert_eq!(Stored(one).equivalent(&Key(other.clone())), a == b, "{one} and {other}");
+                assert_eq!(Key(one.clone()) == Key(other.clone()), a == b, "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_one_key_has_one_hash() {
+        let hasher = DefaultHashBuilder::default();
+        for (one, other) in [
+            (r#"{"a":1,"b":[true,null]}"#, r#"{"b":[true,null],"a":1}"#),
+            ("1", "1"),
+            ("1.0", "1e0"),
+            ("-0", "-0.0"),
+            (r#""é""#, r#""\u00e9""#),
+        ] {
+            let (one, other): (Json, Json) =
+                (serde_json::from_str(one).unwrap(), serde_json::from_str(other).unwrap());
+            assert!(same(&one, &other), "{one} and {other}");
+            assert_eq!(hasher.hash_one(Stored(&one)), hasher.hash_one(Key(other)), "{one}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Chunks as frames: columns of codes, as `wit/FRAME.md` defines them. Nothing here knows WebAssembly.
+
+mod column;
+mod dictionary;
+mod key;
+mod layout;
+mod value;
+
+use std::borrow::Borrow;
+
+use tamis_contract::frame::Writer;
+use tamis_core::Chunk;
+
+use column::{Cells, Size};
+pub(crate) use layout::{Column, columns};
+pub(crate) use value::RequestBytes;
+
+/// Chunks in one frame at most. TODO measure
+const MAX_ROWS: usize = 1024;
+
+/// A frame ends after the chunk with which its new entries take up more than this, so that what is in a policy's memory twice
+/// while it reads a frame stays small.
+const MAX_NEWS: usize = 256 << 10;
+
+/// Writes chunks as frames for one instance of a policy, which remembers the dictionaries as this does.
+#[derive(Debug)]
+pub(crate) struct Coder {
+    columns: Vec<Cells>,
+    size: Size,
+    frame: Writer,
+}
+
+impl Coder {
+    /// A coder whose dictionaries are empty.
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        Self {
+            columns: columns.iter().map(Cells::new).collect(),
+            size: Size::default(),
+            frame: Writer::default(),
+        }
+    }
+
+    /// Roughly what the dictionaries so far take up in the policy, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size.kept
+    }
+
+    /// Writes a frame of the first of `chunks`: how many, and the frame. Of some chunks it takes at least one.
+    pub(crate) fn frame<C: Borrow<Chunk>>(&mut self, chunks: &[C]) -> (usize, &[u8]) {
+        let before = self.size.kept;
+        self.size.passing = 0;
+        let mut rows = 0;
+        for chunk in chunks.iter().take(MAX_ROWS) {
+            for column in &mut self.columns {
+                column.push(chunk.borrow(), &mut self.size);
+            }
+            rows += 1;
+            if self.size.kept - before + self.size.passing > MAX_NEWS {
+                break;
+            }
+        }
+        self.frame.bytes.clear();
+        self.frame.size(rows);
+        for column in &mut self.columns {
+            column.finish(&mut self.frame);
+        }
+        (rows, &self.frame.bytes)
+    }
+}
