@@ -3,6 +3,7 @@
 //! Every way of deciding is checked against the others before anything is measured.
 
 pub mod bare;
+pub mod cedar;
 pub mod native;
 
 use std::path::Path;

@@ -329,10 +329,7 @@ pub(crate) struct BuildArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// The folder with the policies `clearance.wasm` and `company.wasm`
-    #[arg(long, value_name = "DIR", default_value = "target/policies")]
-    pub(crate) policies: PathBuf,
-    /// Keep the database, the policy and the requests in this folder, to try the other commands on
+    /// Keep the database, the policies, their schema and the requests in this folder, to try the other commands on
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// Which question to ask: 1 to 24, or your own words

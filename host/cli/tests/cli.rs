@@ -6,17 +6,10 @@
     reason = "a test that meets something unexpected fails"
 )]
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod run;
 
-use serde_json::{Value as Json, json};
-use tempfile::TempDir;
-
-/// A folder with a policy, a request and a few chunks.
-struct Bench {
-    folder: TempDir,
-}
+use run::Folder;
+use serde_json::json;
 
 const BOB: &str = r#"{"subject":{"type":"User","id":"bob","properties":{"tenant":"acme","clearance":1,"roles":["analyst"]}},
                      "action":{"name":"retrieve"}}"#;
@@ -28,70 +21,19 @@ const CHUNKS: &str = r#"{"id":"open","attributes":{"tenant":"acme","access_level
 {"id":"foreign","attributes":{"tenant":"globex","access_level":0,"user_roles":["analyst"]},"text":"foreign words","vector":[0,1]}
 "#;
 
-impl Bench {
-    fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
-        std::fs::write(bench.path("p.wasm"), tamis_tests::example("clearance")).unwrap();
-        bench.write("bob.json", BOB);
-        bench.write("loader.json", LOADER);
-        bench.write("c.jsonl", CHUNKS);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    /// Runs `tamis` in the folder, with `words` split at spaces and `input` on standard input.
-    fn run_with(&self, words: &str, input: &str) -> Ran {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tamis"))
-            .args(words.split(' '))
-            .current_dir(self.folder.path())
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .env_remove("TAMIS_LOG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that fails early does not read its input.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        Ran::of(&child.wait_with_output().unwrap())
-    }
-
-    fn run(&self, words: &str) -> Ran {
-        self.run_with(words, "")
-    }
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-
-    fn lines(&self) -> Vec<Json> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn ids(&self) -> Vec<String> {
-        self.lines().iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect()
-    }
+/// A folder with a policy, a request and a few chunks.
+fn bench() -> Folder {
+    let folder = Folder::new();
+    folder.write("p.wasm", tamis_tests::example("clearance"));
+    folder.write("bob.json", BOB);
+    folder.write("loader.json", LOADER);
+    folder.write("c.jsonl", CHUNKS);
+    folder
 }
 
 #[test]
 fn inspect_shows_what_a_policy_is() {
-    let bench = Bench::new();
+    let bench = bench();
     let ran = bench.run("inspect p.wasm --format json");
     assert_eq!(ran.code, 0, "{}", ran.err);
     let json = &ran.lines()[0];
@@ -105,7 +47,7 @@ fn inspect_shows_what_a_policy_is() {
 
 #[test]
 fn filter_prints_what_is_allowed_and_explains() {
-    let bench = Bench::new();
+    let bench = bench();
     let ran = bench.run("filter --policy p.wasm --request bob.json --chunks c.jsonl");
     assert_eq!((ran.code, ran.ids()), (0, vec!["open".to_owned()]), "{}", ran.err);
     assert_eq!(ran.err, "1 allowed, 3 denied\n");
@@ -123,7 +65,7 @@ fn filter_prints_what_is_allowed_and_explains() {
 
 #[test]
 fn an_unreadable_line_is_denied_named_and_loses_nothing_else() {
-    let bench = Bench::new();
+    let bench = bench();
     let broken =
         format!("{{\"id\":\nnot json\n\n{{\"id\":\"twice\",\"id\":\"twice\"}}\n{CHUNKS}{{\"id\":3}}\n");
     bench.write("broken.jsonl", broken);
@@ -146,7 +88,7 @@ fn an_unreadable_line_is_denied_named_and_loses_nothing_else() {
 
 #[test]
 fn eval_answers_both_forms_in_order() {
-    let bench = Bench::new();
+    let bench = bench();
     let attributes = r#"{"tenant":"acme","access_level":0,"user_roles":["analyst"]}"#;
     let person = r#"{"tenant":"acme","clearance":1,"roles":["analyst"]}"#;
     let questions = format!(
@@ -177,7 +119,7 @@ fn eval_answers_both_forms_in_order() {
 
 #[test]
 fn rewrite_and_match_agree_with_filter() {
-    let bench = Bench::new();
+    let bench = bench();
     let ran = bench.run("rewrite --policy p.wasm --request bob.json --emit ast");
     assert_eq!(ran.code, 0, "{}", ran.err);
     let json = &ran.lines()[0];
@@ -196,7 +138,7 @@ fn rewrite_and_match_agree_with_filter() {
 
 #[test]
 fn index_then_search() {
-    let bench = Bench::new();
+    let bench = bench();
     let ran = bench.run("index --db d.sqlite --policy p.wasm --request loader.json --chunks c.jsonl");
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("2 stored, 2 rejected, 0 unreadable"), "{}", ran.err);
@@ -229,7 +171,7 @@ fn index_then_search() {
 
 #[test]
 fn wrong_input_is_an_error_that_names_the_place() {
-    let bench = Bench::new();
+    let bench = bench();
     bench.run("index --db d.sqlite --policy p.wasm --request loader.json --chunks c.jsonl");
     bench.write("v3.json", "[1,0,0]");
     bench.write("words.json", "[\"a\"]");
@@ -290,7 +232,7 @@ fn wrong_input_is_an_error_that_names_the_place() {
 
 #[test]
 fn bench_measures() {
-    let bench = Bench::new();
+    let bench = bench();
     let ran = bench.run("bench --policy p.wasm --request bob.json --chunks c.jsonl --batch 10 --format json");
     assert_eq!(ran.code, 0, "{}", ran.err);
     let json = &ran.lines()[0];
@@ -300,7 +242,7 @@ fn bench_measures() {
 
 #[test]
 fn build_makes_a_component_from_a_crate() {
-    let bench = Bench::new();
+    let bench = bench();
     let source = tamis_tests::root().join("guest/examples/data-source");
     let output = bench.path("made/policy.wasm");
     let words = format!("build {} -o {}", source.display(), output.display());
@@ -316,7 +258,7 @@ fn build_makes_a_component_from_a_crate() {
     let ran = bench.run("build junk.wasm -o out.wasm");
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("does not implement the policy contract"), "{}", ran.err);
-    assert!(!Path::new(&bench.path("out.wasm")).exists());
+    assert!(!bench.path("out.wasm").exists());
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -325,21 +267,15 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn the_demo_runs_and_what_it_keeps_can_be_searched() {
-    let bench = Bench::new();
-    for name in ["clearance", "company"] {
-        bench.write(&format!("{name}.wasm"), tamis_tests::example(name));
-    }
-    let ran = bench.run("demo --policies . --keep kept --question 3");
+    let bench = Folder::new();
+    let ran = bench.run("demo --keep kept --question 3");
     assert_eq!(ran.code, 0, "{}", ran.err);
     let row = ran.out.lines().skip_while(|line| !line.contains("searches")).nth(1).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert!(cells[0].parse::<u32>().unwrap() > 0, "{row}");
     assert_eq!(cells[1..3], ["0", "0"], "no search failed, none mixed generations: {row}");
     let found = bench.run(
-        "search --db kept/chunks.sqlite --policy kept/policy.wasm --request kept/bob.json --text backup -k 3 --format json",
+        "search --db kept/chunks.sqlite --policy kept/policy.cedar --schema kept/policy.cedarschema --request kept/bob.json --text backup -k 3 --format json",
     );
     assert_eq!(found.lines()[0]["hits"].as_array().unwrap().len(), 3, "{}", found.err);
-    let ran = bench.run("demo --policies nowhere");
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("./run demo"), "{}", ran.err);
 }

@@ -7,6 +7,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The text that the policy is made from does not compile. Whoever wrote it can fix it.
+    #[error("the policy does not compile: {0}")]
+    Source(String),
     /// The bytes are no policy component. Whoever built them can fix it.
     #[error("not a policy component: {0}")]
     Artifact(String),
@@ -31,6 +34,7 @@ impl Error {
     /// One word for the variant, for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Source(_) => "source",
             Self::Artifact(_) => "artifact",
             Self::Contract(_) => "contract",
             Self::Limit(_) => "limit",

@@ -143,7 +143,20 @@ impl PolicyHandle {
     /// # Errors
     /// [`Error::Host`] if the folder of `path` cannot be watched.
     pub fn watch(self: &Arc<Self>, path: &Path) -> Result<Watch, Error> {
-        Watch::start(Arc::clone(self), path)
+        self.watch_with(path, Ok)
+    }
+
+    /// As [`Self::watch`], for a file that is no component yet: `prepare` makes one of its bytes, such as by compiling them, in the
+    /// thread that watches.
+    ///
+    /// # Errors
+    /// [`Error::Host`] if the folder of `path` cannot be watched.
+    pub fn watch_with(
+        self: &Arc<Self>,
+        path: &Path,
+        prepare: impl Fn(Vec<u8>) -> Result<Vec<u8>, Error> + Send + 'static,
+    ) -> Result<Watch, Error> {
+        Watch::start(Arc::clone(self), path, Box::new(prepare))
     }
 
     /// Why the last attempt to replace the policy failed; `None` after one that succeeded.

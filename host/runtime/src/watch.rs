@@ -31,8 +31,11 @@ pub struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Makes a component of what a file holds.
+pub(crate) type Prepare = Box<dyn Fn(Vec<u8>) -> Result<Vec<u8>, Error> + Send>;
+
 impl Watch {
-    pub(crate) fn start(handle: Arc<PolicyHandle>, path: &Path) -> Result<Self, Error> {
+    pub(crate) fn start(handle: Arc<PolicyHandle>, path: &Path, prepare: Prepare) -> Result<Self, Error> {
         let host =
             |what: &dyn std::fmt::Display| Error::Host(format!("cannot watch {}: {what}", path.display()));
         let path = std::path::absolute(path).map_err(|error| host(&error))?;
@@ -60,7 +63,7 @@ impl Watch {
         })?;
         let thread = std::thread::Builder::new()
             .name("tamis-watch".to_owned())
-            .spawn(move || reload_on(&events, &handle, &path))
+            .spawn(move || reload_on(&events, &handle, &path, &prepare))
             .map_err(|error| host(&error))?;
         Ok(Self { watcher: Some(watcher), thread: Some(thread) })
     }
@@ -76,12 +79,12 @@ impl Drop for Watch {
     }
 }
 
-fn reload_on(events: &Receiver<()>, handle: &PolicyHandle, path: &Path) {
+fn reload_on(events: &Receiver<()>, handle: &PolicyHandle, path: &Path, prepare: &Prepare) {
     loop {
         // Looked at before it is read, so that what changes meanwhile is a change. So is what happened before the watch
         // began.
         let read = look(path);
-        reload(handle, path);
+        reload(handle, path, prepare);
         if !wait_for_change(events, || look(path) != read) {
             return;
         }
@@ -113,8 +116,8 @@ fn look(path: &Path) -> Option<(u64, u64, u64, i64, i64)> {
     Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
-fn reload(handle: &PolicyHandle, path: &Path) {
-    match read(path) {
+fn reload(handle: &PolicyHandle, path: &Path, prepare: &Prepare) {
+    match read(path).and_then(prepare) {
         // A failure is kept and logged by the handle.
         Ok(bytes) => drop(handle.replace(&bytes)),
         Err(error) => handle.report(error),

@@ -7,10 +7,11 @@ use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Query, Request, request};
 use tamis_runtime::{Policy, Runtime, RuntimeConfig};
 
-use crate::args::{BenchArgs, Format};
+use crate::args::{BenchArgs, Format, PolicyArgs};
 use crate::exit::Outcome;
 use crate::input::{self, Lines};
 use crate::output;
+use crate::source::{self, Validation};
 
 /// Batch sizes that are measured unless one is asked for.
 const BATCHES: [u32; 4] = [1, 10, 100, 1000];
@@ -48,7 +49,8 @@ impl Samples {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
-    let bytes = input::policy_bytes(&args.asked.policy.policy)?;
+    let PolicyArgs { policy, schema, .. } = &args.asked.policy;
+    let bytes = source::component(policy, schema.as_ref(), Validation::Required)?;
     let limits = input::limits(&args.asked.policy.host);
     let runtime = Runtime::new(RuntimeConfig::default())?;
     let policy = Policy::load(&runtime, &bytes, &limits)?;

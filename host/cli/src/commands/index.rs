@@ -1,14 +1,13 @@
 //! `tamis index`: store chunks, through the admit gate.
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tamis_retrieve::Store;
 
 use crate::args::IndexArgs;
 use crate::exit::Outcome;
 use crate::input::{self, Lines};
-use crate::output;
+use crate::output::{self, progress};
 
 pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     let handle = input::policy(&args.policy)?;

@@ -4,12 +4,13 @@ mod corpus;
 mod swap;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
+use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
 use tamis_dialect::{Dialect, Sqlite};
 use tamis_retrieve::{By, Found, Hit, Question, Store, VectorSource, index, search};
@@ -27,6 +28,11 @@ const K: u32 = 4;
 const WITHHELD: usize = 20;
 /// For one gate call: enough for a thousand chunks in an unoptimised build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The policies that are swapped: the second treats agents and minors apart.
+const POLICIES: [&str; 2] = [include_str!("../../../demo/clearance.cedar"), include_str!("../../../demo/company.cedar")];
+const SCHEMA: &str = include_str!("../../../demo/demo.cedarschema");
+const POLICY_FILE: &str = "policy.cedar";
+const SCHEMA_FILE: &str = "policy.cedarschema";
 /// The two tenants of the corpus, each with a loader of its own.
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
@@ -53,24 +59,27 @@ impl Workspace {
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
-    let before = policy_file(&args.policies, "clearance.wasm")?;
-    let after = policy_file(&args.policies, "company.wasm")?;
     let asked = corpus::question(&args.question)?;
     let people = corpus::people()?;
     let workspace = Workspace::new(args.keep.as_ref())?;
-    let policy = workspace.file("policy.wasm");
-    std::fs::write(&policy, &before).with_context(|| policy.display().to_string())?;
+    let policy = workspace.file(POLICY_FILE);
+    std::fs::write(&policy, POLICIES[0]).with_context(|| policy.display().to_string())?;
+    let schema = workspace.file(SCHEMA_FILE);
+    std::fs::write(&schema, SCHEMA).with_context(|| schema.display().to_string())?;
     let runtime = runtime(&workspace)?;
-    let handle =
-        Arc::new(PolicyHandle::new(&runtime, &before, Limits { deadline: DEADLINE, ..Limits::default() })?);
-    let watch = handle.watch(&policy)?;
+    let limits = Limits { deadline: DEADLINE, ..Limits::default() };
+    let handle = Arc::new(PolicyHandle::new(&runtime, &compile(POLICIES[0])?, limits)?);
+    let watch = handle.watch_with(&policy, |source| {
+        let source = String::from_utf8(source).map_err(|error| tamis_runtime::Error::Source(error.to_string()))?;
+        compile(&source).map_err(|error| tamis_runtime::Error::Source(error.to_string()))
+    })?;
 
     let chunks = corpus::chunks()?;
     let store = admit(&workspace, &handle, &chunks)?;
     let shown = ask(&store, &handle, &people, &asked)?;
     explain(&store, &handle, &people, &asked, &chunks)?;
     let swap = swap::Swap { workspace: &workspace, handle: &handle, people: &people, asked: &asked };
-    swap.run([&before, &after], &shown)?;
+    swap.run(POLICIES, &shown)?;
     drop(watch);
     close(args, &workspace, &people)?;
     Ok(Outcome::Done)
@@ -83,23 +92,20 @@ fn runtime(workspace: &Workspace) -> Result<Runtime> {
     Ok(Runtime::new(RuntimeConfig { fuel: false, cache: Some(Cache::open(&folder)?) })?)
 }
 
-fn policy_file(folder: &Path, name: &str) -> Result<Vec<u8>> {
-    let path = folder.join(name);
-    std::fs::read(&path).with_context(|| {
-        format!(
-            "{}: the demo's policies are built by `./run demo`, which runs this command too",
-            path.display()
-        )
-    })
+/// The component of one of the demo's policies.
+pub(super) fn compile(source: &str) -> Result<Vec<u8>, tamis_compiler::Error> {
+    let schema = Named { name: SCHEMA_FILE, text: SCHEMA };
+    let policies = Named { name: POLICY_FILE, text: source };
+    Ok(tamis_compiler::compile("company", policies, Some(schema))?.component)
 }
 
 /// Gate 1: each tenant's loader offers all documents; the policy stores those of its own tenant.
 fn admit(workspace: &Workspace, handle: &PolicyHandle, chunks: &[Chunk]) -> Result<Store> {
     line(&bold("1. Index: what may be stored"))?;
     line(&format!(
-        "   {} chunks of the PostgreSQL manual with all-MiniLM-L6-v2 embeddings; policy `{}`",
+        "   {} chunks of the PostgreSQL manual with all-MiniLM-L6-v2 embeddings; policy in Cedar, {} bytes compiled",
         chunks.len(),
-        handle.current().policy().manifest().name
+        handle.current().policy().size()
     ))?;
     let path = workspace.file("chunks.sqlite");
     for suffix in ["", "-wal", "-shm"] {
@@ -204,12 +210,12 @@ fn withheld(
     let mut rules: BTreeMap<String, usize> = BTreeMap::new();
     for decision in handle.explain(&person.request, &nearest)?.value {
         if !decision.allow {
-            let rule = decision.reasons.first().cloned().unwrap_or_else(|| "error".to_owned());
+            let rule = decision.reasons.first().map_or_else(|| "no permit".to_owned(), |rule| format!("by {rule}"));
             *rules.entry(rule).or_default() += 1;
         }
     }
     let denied: usize = rules.values().sum();
-    let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{count} by {rule}")).collect();
+    let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{count} {rule}")).collect();
     Ok(format!(
         "withheld of the {} best of all: {denied} ({}); examined {}, denied by the filter gate {}",
         nearest.len(),
@@ -284,7 +290,7 @@ fn close(args: &DemoArgs, workspace: &Workspace, people: &[Person]) -> Result<()
     }
     let folder = workspace.folder.display();
     line(&format!(
-        "{} tamis search --db {folder}/chunks.sqlite --policy {folder}/policy.wasm --request {folder}/bob.json --text \"vacuum\"",
+        "{} tamis search --db {folder}/chunks.sqlite --policy {folder}/{POLICY_FILE} --schema {folder}/{SCHEMA_FILE} --request {folder}/bob.json --text \"vacuum\"",
         green("Try:")
     ))
 }

@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use serde_json::Value as Json;
+use tamis_core::EntityUid;
 use tamis_retrieve::{Found, Question, Store, search};
-use tamis_runtime::{Digest, PolicyHandle};
+use tamis_runtime::{Digest, PolicyHandle, Runtime};
 
 use super::corpus::{Asked, Person};
-use super::{K, Workspace, by, show};
+use super::{K, POLICY_FILE, Workspace, by, compile, show};
 use crate::commands::bench::time;
-use crate::commands::index::progress;
-use crate::output::{self, bold, line};
+use crate::output::{self, bold, line, progress};
 
 /// Searching threads.
 const THREADS: usize = 4;
@@ -43,14 +42,14 @@ pub(super) struct Swap<'a> {
 impl Swap<'_> {
     /// Swaps between the two policies, ends on the second, and asks again those whom it treats otherwise. `shown` is what
     /// everyone got under the first.
-    pub(super) fn run(&self, [before, after]: [&[u8]; 2], shown: &[Found]) -> Result<()> {
-        line(&bold("5. Swap: the policy file is replaced again and again while threads search"))?;
-        let new = Digest::of(after);
+    pub(super) fn run(&self, policies: [&str; 2], shown: &[Found]) -> Result<()> {
+        line(&bold("5. Swap: the policy file is edited again and again while threads search"))?;
+        let policies = [(policies[0], self.expected(policies[0])?), (policies[1], self.expected(policies[1])?)];
         let stop = AtomicBool::new(false);
         let (seen, waits) = std::thread::scope(|scope| -> Result<(Vec<Seen>, Vec<Duration>)> {
             let threads: Vec<_> =
-                (0..THREADS).map(|_| scope.spawn(|| self.search_until(&stop, new))).collect();
-            let waits = self.swap_often([before, after]);
+                (0..THREADS).map(|_| scope.spawn(|| self.search_until(&stop, &policies))).collect();
+            let waits = self.swap_often(&policies);
             stop.store(true, Ordering::Relaxed);
             let seen = threads.into_iter().map(|thread| match thread.join() {
                 Ok(seen) => Ok(seen),
@@ -59,10 +58,7 @@ impl Swap<'_> {
             Ok((seen.collect::<Result<_>>()?, waits?))
         })?;
         report(&seen, &waits)?;
-        let name = self.handle.current().policy().manifest().name.clone();
-        line(&format!(
-            "   Now `{name}` serves, which treats agents and minors apart. The same question again:"
-        ))?;
+        line("   Now the policy with two rules more serves, which treats agents and minors apart. The same question again:")?;
         line("")?;
         let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
         for (person, earlier) in self.people.iter().zip(shown).filter(|(person, _)| is_affected(person)) {
@@ -71,17 +67,30 @@ impl Swap<'_> {
         Ok(())
     }
 
+    /// What everyone gets under a policy that nobody replaces.
+    fn expected(&self, source: &str) -> Result<Expected> {
+        let component = compile(source)?;
+        // Another runtime, so that the swaps do not find it compiled already.
+        let limits = self.handle.current().policy().limits().clone();
+        let handle = PolicyHandle::new(&Runtime::shared()?, &component, limits)?;
+        let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
+        let mut hits = Vec::new();
+        for person in self.people {
+            hits.push(uids(&search(&store, &handle, &Question::new(&person.request, by(self.asked), K))?));
+        }
+        Ok(Expected { digest: Digest::of(&component), hits })
+    }
+
     /// Replaces the file and waits each time until the new policy is enforced.
-    fn swap_often(&self, [before, after]: [&[u8]; 2]) -> Result<Vec<Duration>> {
-        let path = self.workspace.file("policy.wasm");
+    fn swap_often(&self, policies: &[(&str, Expected); 2]) -> Result<Vec<Duration>> {
+        let path = self.workspace.file(POLICY_FILE);
         let bar = progress("swapping", SWAPS);
         let mut waits = Vec::new();
         for swap in 0..SWAPS {
-            let bytes = if swap % 2 == 0 { after } else { before };
-            let wanted = Digest::of(bytes);
+            let (source, Expected { digest: wanted, .. }) = &policies[(swap + 1) % 2];
             let start = Instant::now();
-            output::replace_file(&path, bytes)?;
-            while self.handle.current().policy().digest() != wanted {
+            output::replace_file(&path, source.as_bytes())?;
+            while self.handle.current().policy().digest() != *wanted {
                 if start.elapsed() > PATIENCE {
                     let error = self
                         .handle
@@ -98,12 +107,12 @@ impl Swap<'_> {
         Ok(waits)
     }
 
-    fn search_until(&self, stop: &AtomicBool, new: Digest) -> Seen {
+    fn search_until(&self, stop: &AtomicBool, policies: &[(&str, Expected); 2]) -> Seen {
         let mut seen = Seen::default();
         let Ok(store) = Store::open(&self.workspace.file("chunks.sqlite")) else {
             return Seen { failed: 1, ..seen };
         };
-        for person in self.people.iter().cycle() {
+        for (number, person) in self.people.iter().enumerate().cycle() {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -114,7 +123,7 @@ impl Swap<'_> {
             match found {
                 Err(_) => seen.failed += 1,
                 Ok(found) => {
-                    seen.mixed += usize::from(!is_explained(&found, person, new));
+                    seen.mixed += usize::from(!policies.iter().any(|(_, expected)| expected.explains(&found, number)));
                     seen.generations.insert(found.generation);
                 }
             }
@@ -123,17 +132,21 @@ impl Swap<'_> {
     }
 }
 
-/// Whether one policy alone explains a result: the new one filters on `agent_usable` for agents and on `min_age` for
-/// minors, the old one on neither; and under the new one no hit may offend.
-fn is_explained(found: &Found, person: &Person, new: Digest) -> bool {
-    let is_new = found.digest == new;
-    let rule = if person.request.actors().is_empty() { "min_age" } else { "agent_usable" };
-    let offends = |attributes: &tamis_core::Attributes| match rule {
-        "min_age" => is_minor(person) && attributes.contains_key("min_age"),
-        _ => attributes.get("agent_usable") != Some(&Json::Bool(true)),
-    };
-    let filtered = found.filter.to_string().contains(rule);
-    filtered == is_new && !(is_new && found.hits.iter().any(|hit| offends(&hit.chunk.attributes)))
+/// What everyone gets under one policy.
+struct Expected {
+    digest: Digest,
+    hits: Vec<Vec<EntityUid>>,
+}
+
+impl Expected {
+    /// Whether this policy alone explains what the person with this number found.
+    fn explains(&self, found: &Found, person: usize) -> bool {
+        found.digest == self.digest && self.hits.get(person) == Some(&uids(found))
+    }
+}
+
+fn uids(found: &Found) -> Vec<EntityUid> {
+    found.hits.iter().map(|hit| hit.chunk.uid.clone()).collect()
 }
 
 fn is_minor(person: &Person) -> bool {

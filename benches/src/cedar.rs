@@ -1,0 +1,74 @@
+//! The same decision in Cedar: compiled by Tamis, and by Cedar's own authorizer with its entities built beforehand.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request};
+use serde_json::{Value as Json, json};
+use tamis_compiler::Named;
+use tamis_core::{Chunk, metadata};
+
+/// As the example policy `clearance`: three policies.
+pub const CLEARANCE: &str = include_str!("../../host/cli/demo/clearance.cedar");
+/// The schema of the demo.
+pub const SCHEMA: &str = include_str!("../../host/cli/demo/demo.cedarschema");
+
+/// `CLEARANCE` and as many policies more as make `count`: all but `live` of them ask for a role that nobody has.
+pub fn many(count: usize, live: usize) -> String {
+    let mut text = CLEARANCE.to_owned();
+    for number in 3..count {
+        let role = if number < live { "employee".to_owned() } else { format!("role-{number}") };
+        let _ = writeln!(
+            text,
+            "permit(principal, action == Action::\"retrieve\", resource) when {{ principal.roles.contains(\"{role}\") && \
+             resource.access_level == {} && resource.user_roles.contains(\"{role}\") }};",
+            number % 7
+        );
+    }
+    text
+}
+
+/// The component of Cedar policies, with the demo's schema.
+pub fn component(policies: &str) -> Vec<u8> {
+    let named = |name, text| Named { name, text };
+    tamis_compiler::compile("bench", named("policies", policies), Some(named("schema", SCHEMA))).unwrap().component
+}
+
+/// Cedar's own authorizer.
+#[derive(Debug)]
+pub struct Cedar {
+    authorizer: Authorizer,
+    policies: PolicySet,
+    questions: Vec<(Request, Entities)>,
+}
+
+impl Cedar {
+    /// Everything built that can be built before the first decision.
+    pub fn new(policies: &str, request: &tamis_core::Request, chunks: &[Chunk]) -> Self {
+        let action = EntityUid::from_str("Action::\"retrieve\"").unwrap();
+        let uid = |uid: &tamis_core::EntityUid| EntityUid::from_json(json!({"type": uid.entity_type, "id": uid.id})).unwrap();
+        let who = request.entities().get(request.subject()).unwrap();
+        let attributes: serde_json::Map<String, Json> =
+            who.attributes.iter().map(|(name, value)| (name.clone(), metadata::write(value))).collect();
+        let principal = json!({"uid": {"type": who.uid.entity_type, "id": who.uid.id}, "attrs": attributes, "parents": []});
+        let principal = Entity::from_json_value(principal, None).unwrap();
+        let question = |chunk: &Chunk| {
+            let resource = json!({"uid": {"type": chunk.uid.entity_type, "id": chunk.uid.id}, "attrs": chunk.attributes, "parents": []});
+            let resource = Entity::from_json_value(resource, None).unwrap();
+            let entities = Entities::from_entities([principal.clone(), resource], None).unwrap();
+            let asked = Request::new(uid(&who.uid), action.clone(), uid(&chunk.uid), Context::empty(), None).unwrap();
+            (asked, entities)
+        };
+        Self {
+            authorizer: Authorizer::new(),
+            policies: PolicySet::from_str(policies).unwrap(),
+            questions: chunks.iter().map(question).collect(),
+        }
+    }
+
+    /// Decides on the chunk with this number.
+    pub fn allows(&self, chunk: usize) -> bool {
+        let (request, entities) = &self.questions[chunk];
+        self.authorizer.is_authorized(request, &self.policies, entities).decision() == Decision::Allow
+    }
+}
