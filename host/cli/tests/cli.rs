@@ -177,7 +177,6 @@ fn wrong_input_is_an_error_that_names_the_place() {
     bench.write("words.json", "[\"a\"]");
     bench.write("nobody.json", r#"{"action":{"name":"retrieve"}}"#);
     bench.write("text.wasm", "permit(principal, action, resource);");
-    bench.write("p.cedar", "permit(principal, action, resource);");
     bench.write("core.wasm", b"\0asm\x01\0\0\0");
     bench.write("not.sqlite", "this is no database, and it is long enough to look at");
     bench.write("bad.json", r#"{"op":"eq"}"#);
@@ -197,7 +196,6 @@ fn wrong_input_is_an_error_that_names_the_place() {
             5,
             "cut.wasm: not a policy component: it is not valid",
         ),
-        ("filter --policy p.cedar --request bob.json", 1, "p.cedar: this version loads compiled policies"),
         ("filter --policy p.wasm --request none.json", 1, "none.json: No such file"),
         ("filter --policy p.wasm --request nobody.json", 1, "nobody.json: missing field `subject`"),
         ("filter --policy p.wasm --request bob.json --chunks none.jsonl", 1, "none.jsonl: No such file"),

@@ -10,25 +10,25 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// A folder with files, where commands run.
-pub struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
     /// Runs `tamis` here, with `words` split at spaces and `input` on standard input.
-    pub fn run_with(&self, words: &str, input: &str) -> Ran {
+    pub(crate) fn run_with(&self, words: &str, input: &str) -> Ran {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tamis"))
             .args(words.split(' '))
             .current_dir(self.folder.path())
@@ -44,16 +44,16 @@ impl Folder {
         Ran::of(&child.wait_with_output().unwrap())
     }
 
-    pub fn run(&self, words: &str) -> Ran {
+    pub(crate) fn run(&self, words: &str) -> Ran {
         self.run_with(words, "")
     }
 }
 
 /// What a command printed, and its exit code.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
@@ -62,16 +62,16 @@ impl Ran {
         Self { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    pub fn lines(&self) -> Vec<Json> {
+    pub(crate) fn lines(&self) -> Vec<Json> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The first line.
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         self.lines().swap_remove(0)
     }
 
-    pub fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.lines().iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect()
     }
 }
