@@ -73,15 +73,11 @@ const MISTAKES: &[Mistake] = &[
     Mistake { name: "isEmpty of nothing", decide: |case| question(case, ".isEmpty()", ".contains(0)") },
     Mistake { name: "hasTag is always true", decide: |case| question(case, ".hasTag(", ".getTag(") },
     Mistake { name: "toSeconds is toMinutes", decide: |case| question(case, ".toSeconds(", ".toMinutes(") },
+    Mistake { name: "toDate does nothing", decide: |case| question(case, ".toDate()", "") },
+    Mistake { name: "+ is -", decide: |case| question(case, " + ", " - ") },
     Mistake { name: "no entity has ancestors", decide: |case| store(case, "parents") },
     Mistake { name: "no entity has tags", decide: |case| store(case, "tags") },
-    Mistake {
-        name: "panics at a set",
-        decide: |case| {
-            assert!(!case.policies.contains(".contains("), "cannot compile this");
-            oracle::decide(case)
-        },
-    },
+    Mistake { name: "panics at a set", decide: panic_at_a_set },
 ];
 
 #[test]
@@ -122,4 +118,12 @@ fn store(case: &Case, member: &str) -> Result<Vec<Verdict>, String> {
         }
     }
     oracle::decide(&case)
+}
+
+fn panic_at_a_set(case: &Case) -> Result<Vec<Verdict>, String> {
+    if case.policies.contains(".contains(") {
+        // Without the message that `panic!` would print each of hundreds of times.
+        std::panic::resume_unwind(Box::new("cannot compile this"));
+    }
+    oracle::decide(case)
 }

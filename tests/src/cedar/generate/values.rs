@@ -66,8 +66,18 @@ pub(super) fn anything(choices: &mut Choices, model: &Model, depth: usize) -> Va
         let elements = (0..choices.between(0, 3)).map(|_| anything(choices, model, depth - 1));
         return Value::Set(elements.collect());
     }
+    if choices.rarely(10) {
+        return look_alike(choices);
+    }
     let of = any_type(choices, &names(model), depth);
     value(choices, model, &of)
+}
+
+/// A record that is nearly an entity or an extension value of Cedar's JSON.
+fn look_alike(choices: &mut Choices) -> Value {
+    let name = choices.word(&["__entity", "__extn", "type", "fn"]);
+    let text = Value::Text(pools::text(choices).to_owned());
+    Value::Record(Fields::from([(name.to_owned(), text)]))
 }
 
 /// The names of the entity types.
