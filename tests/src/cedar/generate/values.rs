@@ -112,7 +112,7 @@ fn datetime(choices: &mut Choices) -> Value {
 }
 
 fn set(choices: &mut Choices, model: &Model, element: &Type) -> Value {
-    if choices.rarely(4) {
+    if choices.rarely(10) {
         return Value::Set(many(choices, element));
     }
     let count = choices.weighted(&[(3, 0), (5, 1), (5, 2), (4, 3), (2, 5)]);
