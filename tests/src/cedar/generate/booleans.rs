@@ -172,10 +172,7 @@ impl Author<'_> {
 
     /// A question about a set.
     pub(super) fn membership(&mut self, depth: usize) -> Expression {
-        let element = match self.place(|holds| matches!(holds, Type::Set(_))) {
-            Some(_) if self.choices.chance(60) => self.element_of_some_set(),
-            _ => self.operand_type(),
-        };
+        let element = if self.choices.chance(60) { self.element_of_some_set() } else { self.operand_type() };
         let of = Type::Set(Box::new(element.clone()));
         let set = self.expression(&of, depth - 1);
         match self.choices.weighted(&[(5, 0), (3, 1), (3, 2), (2, 3)]) {

@@ -1,5 +1,7 @@
 //! Expressions of any type: what can stand wherever a value of a type is asked for.
 
+use std::rc::Rc;
+
 use super::places::{Place, places};
 use super::topic::Topic;
 use super::values::{any_type, names, uid, value};
@@ -20,7 +22,7 @@ pub(super) struct Author<'a> {
     pub(super) scene: &'a Scene<'a>,
     /// What the policy is about.
     pub(super) topic: Topic<'a>,
-    places: Vec<Place>,
+    places: Rc<[Place]>,
     names: Vec<String>,
     /// What the expression being written takes to be there.
     pub(super) guards: Vec<Expression>,
@@ -30,7 +32,7 @@ impl<'a> Author<'a> {
     /// The author of a policy about a topic.
     pub(super) fn new(choices: &'a mut Choices, scene: &'a Scene<'a>, topic: Topic<'a>) -> Self {
         let model = scene.model;
-        let (places, names) = (places(model, topic), names(model));
+        let (places, names) = (places(model, topic).into(), names(model));
         Self { choices, model, scene, topic, places, names, guards: Vec::new() }
     }
 
@@ -117,8 +119,7 @@ impl<'a> Author<'a> {
         if let Type::Entity(name) = of {
             return Expression::Entity(uid(self.choices, self.model, name));
         }
-        let literal = value(self.choices, self.model, of);
-        self.literal(&Expression::from(&literal))
+        self.literal(of)
     }
 
     /// The key of a tag: mostly one that there is.
@@ -141,26 +142,20 @@ impl<'a> Author<'a> {
 
     /// A variable or an attribute whose type will do.
     pub(super) fn place(&mut self, will_do: impl Fn(&Type) -> bool) -> Option<Expression> {
-        let fitting: Vec<_> = self.places.iter().filter(|place| will_do(&place.holds)).cloned().collect();
-        self.one_of(&fitting).map(|(place, _)| place)
+        self.typed_place(will_do).map(|(place, _)| place)
     }
 
-    /// A variable or an attribute, and what it holds.
-    pub(super) fn any_place(&mut self) -> Option<(Expression, Type)> {
-        let places = std::mem::take(&mut self.places);
-        let one = self.one_of(&places);
-        self.places = places;
-        one
-    }
-
-    /// One of several places; half of the time one of the resource, if there is one.
-    fn one_of(&mut self, places: &[Place]) -> Option<(Expression, Type)> {
-        let of_resource = places.iter().take_while(|place| place.is_of_resource()).count();
-        let among = if of_resource > 0 && self.choices.chance(50) { &places[..of_resource] } else { places };
+    /// A variable or an attribute whose type will do, and its type; half of the time one of the resource, if there is one.
+    pub(super) fn typed_place(&mut self, will_do: impl Fn(&Type) -> bool) -> Option<(Expression, Type)> {
+        let places = Rc::clone(&self.places);
+        let fitting: Vec<_> = places.iter().filter(|place| will_do(&place.holds)).collect();
+        let of_resource = fitting.iter().take_while(|place| place.is_of_resource()).count();
+        let among =
+            if of_resource > 0 && self.choices.chance(50) { &fitting[..of_resource] } else { &fitting };
         if among.is_empty() {
             return None;
         }
-        let place = self.choices.pick(among);
+        let place = *self.choices.pick(among);
         for guard in &place.guards {
             if !self.guards.contains(guard) {
                 self.guards.push(guard.clone());
@@ -169,15 +164,12 @@ impl<'a> Author<'a> {
         Some((place.expression.clone(), place.holds.clone()))
     }
 
-    /// A literal, in which a text that an extension takes is seldom one that it refuses.
-    fn literal(&mut self, literal: &Expression) -> Expression {
-        if let Expression::Call(constructor, arguments) = literal {
-            if self.choices.chance(12) {
-                return self.odd_call(constructor);
-            }
-            return Expression::Call(constructor, arguments.clone());
+    /// A literal of a type; the text that an extension takes is seldom one that it refuses.
+    fn literal(&mut self, of: &Type) -> Expression {
+        match Expression::from(&value(self.choices, self.model, of)) {
+            Expression::Call(constructor, _) if self.choices.chance(12) => self.odd_call(constructor),
+            literal => literal,
         }
-        literal.clone()
     }
 
     fn conditional(&mut self, of: &Type, depth: usize) -> Expression {

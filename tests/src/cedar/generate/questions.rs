@@ -13,7 +13,7 @@ const CONVERTED: &[i64] = &[0, -1, 1, -59, 24, 26, 61, 93, 999, 1440, 1563, 3660
 impl Author<'_> {
     /// A question about an attribute.
     pub(super) fn question(&mut self, depth: usize) -> Expression {
-        let Some((place, holds)) = self.any_place() else { return self.leaf(&Type::Bool) };
+        let Some((place, holds)) = self.typed_place(|_| true) else { return self.leaf(&Type::Bool) };
         if self.choices.chance(15) {
             return self.sameness(place, &holds, depth);
         }
