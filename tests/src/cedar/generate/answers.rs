@@ -6,15 +6,16 @@ use std::str::FromStr;
 use cedar_policy::{Entities, EvalResult, eval_expression};
 
 use super::booleans::{COMPARISONS, DECIMAL_COMPARISONS};
-use super::expressions::Author;
+use super::expressions::{Author, Write};
 use super::stores;
 use super::topic::Topic;
 use crate::cedar::draft::{Entity, Request};
 use crate::cedar::expression::Expression;
-use crate::cedar::model::Model;
+use crate::cedar::model::{Model, Type};
 use crate::cedar::oracle;
 use crate::cedar::value::{Escapes, Uid};
 
+/// From where a moment without a text of its own is counted.
 const EPOCH: &str = "1970-01-01";
 
 /// The entities and requests of a case, ready to evaluate expressions.
@@ -70,54 +71,66 @@ impl Author<'_> {
     }
 
     fn try_answered(&mut self, depth: usize) -> Option<Expression> {
-        let kind = self.choices.weighted(&[(4, 0), (3, 1), (3, 2), (1, 3), (1, 4), (4, 5)]);
-        let expression = match kind {
-            0 => self.long(depth),
-            1 => self.datetime(depth),
-            2 => self.duration(depth),
-            3 => self.decimal(depth),
-            4 => self.ip(depth),
-            _ => self.kind_of_boolean(depth),
+        let of = self.choices.weighted(&[
+            (4, &Type::Long),
+            (3, &Type::Datetime),
+            (3, &Type::Duration),
+            (1, &Type::Decimal),
+            (1, &Type::Ip),
+            (4, &Type::Bool),
+        ]);
+        let expression = match of {
+            Type::Long => self.long(depth),
+            Type::Datetime => self.datetime(depth),
+            Type::Duration => self.duration(depth),
+            Type::Decimal => self.decimal(depth),
+            Type::Ip => self.ip(depth),
+            _ => self.test(depth),
         };
         // They would only matter on other requests.
         self.guards.clear();
-        let of_request = |expression: &Expression| self.scene.answers.value(self.topic, expression);
-        let answer = match kind {
-            1 => {
-                let milliseconds = since_epoch(expression.clone()).method("toMilliseconds", Vec::new());
-                call("datetime", EPOCH).method("offset", vec![duration(&of_request(&milliseconds)?)])
-            }
-            2 => duration(&of_request(&expression.clone().method("toMilliseconds", Vec::new()))?),
-            _ => of_request(&expression)?,
-        };
-        if kind == 3 && self.choices.chance(60) {
+        let answer = self.answer(of, &expression)?;
+        if *of == Type::Decimal && self.choices.chance(60) {
             return Some(expression.method(self.choices.word(DECIMAL_COMPARISONS), vec![answer]));
         }
-        let operator = match kind {
-            0..=2 if self.choices.chance(50) => self.choices.word(COMPARISONS),
-            _ => self.choices.word(&["==", "==", "!="]),
-        };
-        Some(expression.binary(operator, answer))
+        let is_ordered = matches!(of, Type::Long | Type::Datetime | Type::Duration);
+        let operators = if is_ordered && self.choices.chance(50) { COMPARISONS } else { &["==", "==", "!="] };
+        Some(expression.binary(self.choices.word(operators), answer))
     }
 
-    fn kind_of_boolean(&mut self, depth: usize) -> Expression {
-        match self.choices.below(6) {
-            0 => self.comparison(depth),
-            1 => self.pattern(depth),
-            2 => self.membership(depth),
-            3 => self.decimal_test(depth),
-            4 => self.ip_test(depth),
-            _ => self.boolean(depth),
+    /// The value of the expression as a literal, or as near to one as its type has.
+    fn answer(&self, of: &Type, expression: &Expression) -> Option<Expression> {
+        let value = |expression: &Expression| self.scene.answers.value(self.topic, expression);
+        match of {
+            Type::Datetime => {
+                let since_epoch = expression.clone().method("durationSince", vec![call("datetime", EPOCH)]);
+                let milliseconds = value(&since_epoch.method("toMilliseconds", Vec::new()))?;
+                Some(call("datetime", EPOCH).method("offset", vec![duration(&milliseconds)]))
+            }
+            Type::Duration => {
+                let milliseconds = value(&expression.clone().method("toMilliseconds", Vec::new()))?;
+                Some(duration(&milliseconds))
+            }
+            _ => value(expression),
         }
+    }
+
+    /// A boolean expression whose answer depends on values more than on what there is.
+    fn test(&mut self, depth: usize) -> Expression {
+        let write = *self.choices.pick::<Write<Self>>(&[
+            Self::comparison,
+            Self::pattern,
+            Self::membership,
+            Self::decimal_test,
+            Self::ip_test,
+            Self::boolean,
+        ]);
+        write(self, depth)
     }
 }
 
 fn call(constructor: &'static str, text: &str) -> Expression {
     Expression::Call(constructor, vec![Expression::Text(text.to_owned())])
-}
-
-fn since_epoch(datetime: Expression) -> Expression {
-    datetime.method("durationSince", vec![call("datetime", EPOCH)])
 }
 
 /// The duration of as many milliseconds as the literal says.

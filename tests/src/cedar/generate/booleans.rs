@@ -1,6 +1,6 @@
 //! Boolean expressions: every operator and method that answers yes or no.
 
-use super::expressions::Author;
+use super::expressions::{Author, Write};
 use super::pools;
 use super::values::uid;
 use crate::cedar::expression::Expression;
@@ -16,35 +16,26 @@ pub(super) const IP_TESTS: &[&str] = &["isIpv4", "isIpv6", "isLoopback", "isMult
 impl Author<'_> {
     /// A boolean expression with an operator at its root, most often one about an attribute.
     pub(super) fn boolean(&mut self, depth: usize) -> Expression {
-        match self.choices.weighted(&[
-            (10, 0),
-            (40, 12),
-            (4, 1),
-            (12, 2),
-            (10, 3),
-            (10, 4),
-            (5, 5),
-            (8, 6),
-            (7, 7),
-            (5, 8),
-            (14, 9),
-            (5, 10),
-            (6, 11),
-        ]) {
-            0 => self.connective(depth),
-            1 => self.guarded(depth - 1).negated(),
-            2 => self.equality(depth),
-            3 => self.comparison(depth),
-            4 => self.hierarchy(depth),
-            5 => self.type_test(depth),
-            6 => self.presence(depth),
-            7 => self.pattern(depth),
-            8 => self.tag_presence(depth),
-            9 => self.membership(depth),
-            10 => self.decimal_test(depth),
-            12 => self.question(depth),
-            _ => self.ip_test(depth),
-        }
+        let write = self.choices.weighted::<Write<Self>>(&[
+            (40, Self::question),
+            (10, Self::connective),
+            (4, Self::negation),
+            (12, Self::equality),
+            (10, Self::comparison),
+            (10, Self::hierarchy),
+            (5, Self::type_test),
+            (8, Self::presence),
+            (7, Self::pattern),
+            (5, Self::tag_presence),
+            (14, Self::membership),
+            (5, Self::decimal_test),
+            (6, Self::ip_test),
+        ]);
+        write(self, depth)
+    }
+
+    fn negation(&mut self, depth: usize) -> Expression {
+        self.guarded(depth - 1).negated()
     }
 
     fn connective(&mut self, depth: usize) -> Expression {

@@ -11,6 +11,9 @@ use crate::cedar::expression::Expression;
 use crate::cedar::model::{Model, Shape, Type};
 use crate::cedar::value::Value;
 
+/// Writes an expression of some sort, nested up to a depth.
+pub(super) type Write<A> = fn(&mut A, usize) -> Expression;
+
 /// Writes the expressions of one policy.
 #[derive(Debug)]
 pub(super) struct Author<'a> {

@@ -1,6 +1,6 @@
 //! Numbers and extension values: arithmetic, constructors, and the methods that answer with a value.
 
-use super::expressions::Author;
+use super::expressions::{Author, Write};
 use super::pools::{self, ExtensionTexts};
 use crate::cedar::expression::Expression;
 use crate::cedar::model::Type;
@@ -12,15 +12,22 @@ pub(super) const CONVERSIONS: &[&str] = &["toMilliseconds", "toSeconds", "toMinu
 impl Author<'_> {
     /// A number.
     pub(super) fn long(&mut self, depth: usize) -> Expression {
-        match self.choices.weighted(&[(12, 0), (4, 1), (5, 2)]) {
-            0 => self.arithmetic(depth),
-            1 => Expression::Negate(Box::new(self.expression(&Type::Long, depth - 1))),
-            _ => {
-                let duration = self.expression(&Type::Duration, depth - 1);
-                let name = self.choices.word(CONVERSIONS);
-                self.call_method(duration, name, Vec::new())
-            }
-        }
+        let write = self.choices.weighted::<Write<Self>>(&[
+            (12, Self::arithmetic),
+            (4, Self::negative),
+            (5, Self::conversion),
+        ]);
+        write(self, depth)
+    }
+
+    fn negative(&mut self, depth: usize) -> Expression {
+        Expression::Negate(Box::new(self.expression(&Type::Long, depth - 1)))
+    }
+
+    fn conversion(&mut self, depth: usize) -> Expression {
+        let duration = self.expression(&Type::Duration, depth - 1);
+        let name = self.choices.word(CONVERSIONS);
+        self.call_method(duration, name, Vec::new())
     }
 
     fn arithmetic(&mut self, depth: usize) -> Expression {

@@ -5,18 +5,21 @@ use crate::cedar::choices::Choices;
 use crate::cedar::model::{Field, Model, Shape, Type};
 use crate::cedar::value::{Fields, Uid, Value};
 
+const SCALARS: &[(usize, &Type)] = &[
+    (3, &Type::Bool),
+    (5, &Type::Long),
+    (5, &Type::Text),
+    (2, &Type::Decimal),
+    (2, &Type::Ip),
+    (2, &Type::Datetime),
+    (2, &Type::Duration),
+];
+
 /// A type, nested up to a depth.
 pub(super) fn any_type(choices: &mut Choices, entity_types: &[String], depth: usize) -> Type {
     let composite = if depth == 0 { 0 } else { 4 };
     match choices.weighted(&[(16, 0), (4, 1), (2 * composite, 2), (composite, 3)]) {
-        0 => choices
-            .weighted(
-                &[(3, &Type::Bool), (5, &Type::Long), (5, &Type::Text), (2, &Type::Decimal)]
-                    .into_iter()
-                    .chain([(2, &Type::Ip), (2, &Type::Datetime), (2, &Type::Duration)])
-                    .collect::<Vec<_>>(),
-            )
-            .clone(),
+        0 => choices.weighted(SCALARS).clone(),
         1 => Type::Entity(choices.pick(entity_types).clone()),
         2 => Type::Set(Box::new(any_type(choices, entity_types, depth - 1))),
         _ => Type::Record(any_shape(choices, entity_types, depth - 1, 3)),
