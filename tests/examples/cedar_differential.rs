@@ -12,6 +12,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use tamis_tests::cedar::differ::is_in_ours;
+use tamis_tests::cedar::generate::Knobs;
 use tamis_tests::cedar::ours;
 use tamis_tests::cedar::search::{Found, search};
 
@@ -27,9 +29,30 @@ struct Options {
     /// How many threads to use [default: as many as there are cores].
     #[arg(long)]
     threads: Option<usize>,
+    /// Only cases with a schema, or only cases without one [default: half of each].
+    #[arg(long)]
+    schema: Option<bool>,
+    /// How many of a hundred expressions have another type than their place asks for.
+    #[arg(long, default_value_t = 2)]
+    ill_typed: u32,
+    /// How many of a hundred requests are for no action of the case [default: 8 with a schema, 12 without].
+    #[arg(long)]
+    stray_requests: Option<u32>,
     /// Do not write the case that differs to the corpus.
     #[arg(long)]
     discard: bool,
+}
+
+impl Options {
+    fn knobs(&self, seed: u64) -> Knobs {
+        let knobs = match self.schema {
+            Some(true) => Knobs::WITH_SCHEMA,
+            Some(false) => Knobs::WITHOUT_SCHEMA,
+            None => Knobs::alternating(seed),
+        };
+        let stray_requests = self.stray_requests.unwrap_or(knobs.stray_requests);
+        Knobs { ill_typed: self.ill_typed, stray_requests, ..knobs }
+    }
 }
 
 fn main() -> ExitCode {
@@ -39,11 +62,16 @@ fn main() -> ExitCode {
         ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} cases, {per_sec}, {eta} left")
             .expect("a valid template"),
     );
-    // A panic is a difference as any other; while a case is made small there would be hundreds of messages.
-    std::panic::set_hook(Box::new(|_| ()));
+    // While a case that panics is made small there would be hundreds of messages.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_in_ours() {
+            usual(panic);
+        }
+    }));
     let start = Instant::now();
     let seeds = options.seed..options.seed.saturating_add(options.cases);
-    let (tally, found) = search(seeds, threads, ours::decide, || bar.inc(1));
+    let (tally, found) = search(seeds, threads, |seed| options.knobs(seed), ours::decide, || bar.inc(1));
     bar.finish_and_clear();
     println!("{tally}");
     println!(

@@ -1,10 +1,20 @@
 //! Compares decisions request by request.
 
+use std::cell::Cell;
 use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::case::Case;
 use super::oracle::{self, Explained, Verdict};
+
+thread_local! {
+    static IN_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside `ours`, whose panic is a difference and needs no message of its own.
+pub fn is_in_ours() -> bool {
+    IN_OURS.get()
+}
 
 /// A request on which the two sides do not agree.
 #[derive(Clone, Debug)]
@@ -31,7 +41,9 @@ pub fn differ(
     let Ok(expected) = oracle::explain(case) else {
         return Ok(Vec::new());
     };
+    IN_OURS.set(true);
     let found = catch_unwind(AssertUnwindSafe(|| ours(case))).unwrap_or_else(|panic| Err(message(&*panic)));
+    IN_OURS.set(false);
     for (request, (oracle, _)) in expected.iter().enumerate() {
         let ours = match &found {
             Ok(verdicts) => verdicts.get(request).cloned().ok_or_else(|| "no verdict".to_owned()),

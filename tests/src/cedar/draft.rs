@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::case::Case;
 use super::model::Model;
 use super::policy::Policy;
-use super::value::{Escapes, Fields, Uid, fields_json};
+use super::value::{Escapes, Fields, Uid, Value, fields_json};
 
 /// A case as trees.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Entity {
     pub parents: Vec<Uid>,
     /// How its attributes are written.
     pub escapes: Escapes,
+    /// How its uid and those of its parents are written; both ways are right.
+    pub uid_escapes: Escapes,
 }
 
 /// A request.
@@ -70,11 +72,13 @@ impl Draft {
 }
 
 impl Entity {
-    fn json(&self) -> Json {
+    /// The entity in Cedar's JSON.
+    pub fn json(&self) -> Json {
+        let uid = |uid: &Uid| Value::Entity(uid.clone()).json(self.uid_escapes);
         let mut json = json!({
-            "uid": self.uid.json(),
+            "uid": uid(&self.uid),
             "attrs": fields_json(&self.attributes, self.escapes),
-            "parents": self.parents.iter().map(Uid::json).collect::<Vec<_>>(),
+            "parents": self.parents.iter().map(uid).collect::<Vec<_>>(),
         });
         if !self.tags.is_empty() {
             json["tags"] = fields_json(&self.tags, self.escapes);
@@ -84,7 +88,8 @@ impl Entity {
 }
 
 impl Request {
-    fn json(&self) -> Json {
+    /// The request in Cedar's JSON.
+    pub fn json(&self) -> Json {
         json!({
             "principal": self.principal.json(),
             "action": self.action.json(),

@@ -1,4 +1,8 @@
 //! Random Cedar policies, entities and requests, and what Cedar itself decides on them.
+//!
+//! [`generate`] makes a [`draft`], trees that [`shrink`] can cut, of a seed; a draft is written down as a [`case`];
+//! [`oracle`] and [`ours`] decide it; [`differ`] compares the two, [`search`] does so for many seeds, and [`coverage`]
+//! counts what the cases contained.
 
 pub mod case;
 pub mod choices;

@@ -89,7 +89,7 @@ fn schema(text: &str) -> Result<Schema, String> {
 }
 
 /// The context is read without the schema: what it means then does not depend on whether it conforms.
-fn request(json: &Json) -> Result<Request, String> {
+pub(super) fn request(json: &Json) -> Result<Request, String> {
     let context = Context::from_json_value(json["context"].clone(), None)
         .map_err(|error| format!("context: {error:?}"))?;
     Request::new(uid(&json["principal"])?, uid(&json["action"])?, uid(&json["resource"])?, context, None)

@@ -23,6 +23,9 @@ pub struct Found {
     pub difference: Difference,
 }
 
+/// What a thread may put on its stack: Cedar refuses to evaluate with less than a megabyte left.
+const STACK: usize = 16 << 20;
+
 /// The case of a seed and Cedar's verdicts on it.
 ///
 /// # Errors
@@ -30,9 +33,10 @@ pub struct Found {
 /// The difference, if there is one.
 pub fn check(
     seed: u64,
+    knobs: &Knobs,
     ours: impl Fn(&Case) -> Result<Vec<Verdict>, String>,
 ) -> Result<(Draft, Vec<Explained>), Box<Found>> {
-    let draft = generate::draft(seed, &Knobs::alternating(seed));
+    let draft = generate::draft(seed, knobs);
     match differ(&draft.case(), &ours) {
         Ok(verdicts) => Ok((draft, verdicts)),
         Err(_) => {
@@ -47,6 +51,7 @@ pub fn check(
 pub fn search(
     seeds: Range<u64>,
     threads: usize,
+    knobs: impl Fn(u64) -> Knobs + Sync,
     ours: impl Fn(&Case) -> Result<Vec<Verdict>, String> + Sync,
     progress: impl Fn() + Sync,
 ) -> (Tally, Option<Found>) {
@@ -61,7 +66,7 @@ pub fn search(
             if seed >= seeds.end {
                 break;
             }
-            match check(seed, &ours) {
+            match check(seed, &knobs(seed), &ours) {
                 Ok((draft, verdicts)) => tally.add(&draft, &verdicts),
                 Err(difference) => {
                     stop.store(true, Ordering::Relaxed);
@@ -76,7 +81,8 @@ pub fn search(
     };
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(work);
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            thread.spawn_scoped(scope, work).expect("a thread can be started");
         }
     });
     total.into_inner().expect("no thread panics")

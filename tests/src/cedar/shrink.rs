@@ -127,6 +127,10 @@ impl<F: Fn(&Draft) -> bool> Shrinker<F> {
                 let escapes = &mut draft.entities[index].escapes;
                 std::mem::replace(escapes, Escapes::Explicit) != Escapes::Explicit
             });
+            smaller |= self.attempt(|draft| {
+                let escapes = &mut draft.entities[index].uid_escapes;
+                std::mem::replace(escapes, Escapes::Implicit) != Escapes::Implicit
+            });
         }
         smaller
     }

@@ -3,7 +3,10 @@
 use super::expression::Expression;
 use super::value::Value;
 
-/// Expressions to try in place of one: leaves, its operands, or itself with less in it.
+/// Operands of operands that are tried in place of an expression.
+const MOST_DESCENDANTS: usize = 60;
+
+/// Expressions to try in place of one: leaves, what it is made of, or itself with less in it.
 pub(super) fn expressions(of: &Expression) -> Vec<Expression> {
     let leaves = [
         Expression::Bool(true),
@@ -18,7 +21,7 @@ pub(super) fn expressions(of: &Expression) -> Vec<Expression> {
     ];
     let rank = leaves.iter().position(|leaf| leaf == of).unwrap_or(leaves.len());
     let mut simpler: Vec<_> = leaves.into_iter().take(rank).collect();
-    simpler.extend(of.children().into_iter().cloned());
+    simpler.extend(descendants(of).into_iter().cloned());
     match of {
         Expression::Set(elements) => simpler.extend(shorter(elements).into_iter().map(Expression::Set)),
         Expression::Record(fields) => simpler.extend(shorter(fields).into_iter().map(Expression::Record)),
@@ -42,7 +45,7 @@ pub(super) fn expressions(of: &Expression) -> Vec<Expression> {
             simpler.push(of.as_ref().clone().binary("in", ancestors.as_ref().clone()));
         }
         Expression::Index(of, name) => simpler.push(of.as_ref().clone().get(name)),
-        // Their halves: one operand of a long chain at a time would take long.
+        // The chain without the operand in its middle, so that any operand of a long chain can go.
         Expression::Binary(operator, left, right) => {
             if let Expression::Binary(inner, first, _) = &**left
                 && inner == operator
@@ -53,6 +56,17 @@ pub(super) fn expressions(of: &Expression) -> Vec<Expression> {
         _ => {}
     }
     simpler
+}
+
+/// The operands of an expression, then their operands, and so on: often only one far below has the right type.
+fn descendants(of: &Expression) -> Vec<&Expression> {
+    let mut found = of.children();
+    let mut next = 0;
+    while next < found.len() && found.len() < MOST_DESCENDANTS {
+        found.extend(found[next].children());
+        next += 1;
+    }
+    found
 }
 
 /// Values to try in place of one.

@@ -1,47 +1,41 @@
 //! Boolean expressions: every operator and method that answers yes or no.
 
-use super::expressions::Author;
+use super::expressions::{Author, Write};
 use super::pools;
 use super::values::uid;
-use crate::cedar::expression::{Expression, Glob};
+use crate::cedar::expression::Expression;
 use crate::cedar::model::Type;
 
-const COMPARISONS: &[&str] = &["<", "<=", ">", ">="];
+pub(super) const COMPARISONS: &[&str] = &["<", "<=", ">", ">="];
 
-const DECIMAL_COMPARISONS: &[&str] = &["lessThan", "lessThanOrEqual", "greaterThan", "greaterThanOrEqual"];
+pub(super) const DECIMAL_COMPARISONS: &[&str] =
+    &["lessThan", "lessThanOrEqual", "greaterThan", "greaterThanOrEqual"];
 
-const IP_TESTS: &[&str] = &["isIpv4", "isIpv6", "isLoopback", "isMulticast"];
+pub(super) const IP_TESTS: &[&str] = &["isIpv4", "isIpv6", "isLoopback", "isMulticast"];
 
 impl Author<'_> {
-    /// A boolean expression with an operator at its root.
+    /// A boolean expression with an operator at its root, most often one about an attribute.
     pub(super) fn boolean(&mut self, depth: usize) -> Expression {
-        match self.choices.weighted(&[
-            (10, 0),
-            (4, 1),
-            (12, 2),
-            (10, 3),
-            (10, 4),
-            (5, 5),
-            (8, 6),
-            (7, 7),
-            (5, 8),
-            (14, 9),
-            (5, 10),
-            (6, 11),
-        ]) {
-            0 => self.connective(depth),
-            1 => self.guarded(depth - 1).negated(),
-            2 => self.equality(depth),
-            3 => self.comparison(depth),
-            4 => self.hierarchy(depth),
-            5 => self.type_test(depth),
-            6 => self.presence(depth),
-            7 => self.pattern(depth),
-            8 => self.tag_presence(depth),
-            9 => self.membership(depth),
-            10 => self.decimal_test(depth),
-            _ => self.ip_test(depth),
-        }
+        let write = self.choices.weighted::<Write<Self>>(&[
+            (40, Self::question),
+            (10, Self::connective),
+            (4, Self::negation),
+            (12, Self::equality),
+            (10, Self::comparison),
+            (10, Self::hierarchy),
+            (5, Self::type_test),
+            (8, Self::presence),
+            (7, Self::pattern),
+            (5, Self::tag_presence),
+            (14, Self::membership),
+            (5, Self::decimal_test),
+            (6, Self::ip_test),
+        ]);
+        write(self, depth)
+    }
+
+    fn negation(&mut self, depth: usize) -> Expression {
+        self.guarded(depth - 1).negated()
     }
 
     fn connective(&mut self, depth: usize) -> Expression {
@@ -80,7 +74,8 @@ impl Author<'_> {
         }
     }
 
-    fn comparison(&mut self, depth: usize) -> Expression {
+    /// A comparison of two numbers, moments or durations.
+    pub(super) fn comparison(&mut self, depth: usize) -> Expression {
         let of =
             self.choices.weighted(&[(5, &Type::Long), (2, &Type::Datetime), (2, &Type::Duration)]).clone();
         let left = self.expression(&of, depth - 1);
@@ -90,13 +85,13 @@ impl Author<'_> {
 
     /// `in` with an entity, or a set of entities, or seldom of anything else too.
     fn hierarchy(&mut self, depth: usize) -> Expression {
-        let entity = self.entity(depth);
+        let entity = self.any_entity(depth);
         let ancestors = self.ancestors(depth);
         entity.binary("in", ancestors)
     }
 
     /// An entity, most often the resource.
-    fn entity(&mut self, depth: usize) -> Expression {
+    pub(super) fn any_entity(&mut self, depth: usize) -> Expression {
         match self.choices.weighted(&[(5, 0), (3, 1), (1, 2), (4, 3)]) {
             0 => Expression::Variable("resource"),
             1 => Expression::Variable("principal"),
@@ -108,17 +103,18 @@ impl Author<'_> {
         }
     }
 
-    fn ancestors(&mut self, depth: usize) -> Expression {
+    /// What an entity may be in: an entity, a set of entities, or seldom a set of others.
+    pub(super) fn ancestors(&mut self, depth: usize) -> Expression {
         let of = Type::Entity(self.entity_type());
         match self.choices.weighted(&[(4, 0), (3, 1), (3, 2), (1, 3)]) {
             0 => self.expression(&of, depth - 1),
             1 => self.expression(&Type::Set(Box::new(of)), depth - 1),
             2 => {
                 let count = self.choices.between(0, 4);
-                Expression::Set((0..count).map(|_| self.entity(depth)).collect())
+                Expression::Set((0..count).map(|_| self.any_entity(depth)).collect())
             }
             _ => Expression::Set(vec![
-                self.entity(depth),
+                self.any_entity(depth),
                 Expression::Entity(self.model.actions[0].uid.clone()),
                 self.leaf(&of),
             ]),
@@ -126,7 +122,7 @@ impl Author<'_> {
     }
 
     fn type_test(&mut self, depth: usize) -> Expression {
-        let entity = Box::new(self.entity(depth));
+        let entity = Box::new(self.any_entity(depth));
         let name = self.entity_type();
         if self.choices.chance(60) {
             return Expression::Is(entity, name);
@@ -153,32 +149,21 @@ impl Author<'_> {
         of.has(pools::name(self.choices))
     }
 
-    fn pattern(&mut self, depth: usize) -> Expression {
+    /// Whether a text is like a pattern.
+    pub(super) fn pattern(&mut self, depth: usize) -> Expression {
         let text = self.expression(&Type::Text, depth - 1);
-        let mut pattern = Vec::new();
-        for _ in 0..self.choices.between(0, 3) {
-            if self.choices.chance(55) {
-                pattern.push(Glob::Any);
-            }
-            pattern.push(Glob::Exactly(pools::text(self.choices).to_owned()));
-        }
-        if self.choices.chance(50) {
-            pattern.push(Glob::Any);
-        }
-        Expression::Like(Box::new(text), pattern)
+        Expression::Like(Box::new(text), self.pattern_near_stored())
     }
 
     fn tag_presence(&mut self, depth: usize) -> Expression {
-        let entity = self.entity(depth);
-        let key = self.expression(&Type::Text, depth - 1);
+        let entity = self.any_entity(depth);
+        let key = self.key(depth);
         entity.method("hasTag", vec![key])
     }
 
-    fn membership(&mut self, depth: usize) -> Expression {
-        let element = match self.place(|holds| matches!(holds, Type::Set(_))) {
-            Some(_) if self.choices.chance(60) => self.element_of_some_set(),
-            _ => self.operand_type(),
-        };
+    /// A question about a set.
+    pub(super) fn membership(&mut self, depth: usize) -> Expression {
+        let element = if self.choices.chance(60) { self.element_of_some_set() } else { self.operand_type() };
         let of = Type::Set(Box::new(element.clone()));
         let set = self.expression(&of, depth - 1);
         match self.choices.weighted(&[(5, 0), (3, 1), (3, 2), (2, 3)]) {
@@ -209,14 +194,15 @@ impl Author<'_> {
         if elements.is_empty() { Type::Text } else { self.choices.pick(&elements).clone() }
     }
 
-    fn decimal_test(&mut self, depth: usize) -> Expression {
+    /// A comparison of two decimals.
+    pub(super) fn decimal_test(&mut self, depth: usize) -> Expression {
         let left = self.expression(&Type::Decimal, depth - 1);
         let right = self.expression(&Type::Decimal, depth - 1);
         left.method(self.choices.word(DECIMAL_COMPARISONS), vec![right])
     }
 
     /// A test of an address; `isInRange` takes one range, and Cedar reads any number of them.
-    fn ip_test(&mut self, depth: usize) -> Expression {
+    pub(super) fn ip_test(&mut self, depth: usize) -> Expression {
         let address = self.expression(&Type::Ip, depth - 1);
         if self.choices.chance(50) {
             let count = self.choices.weighted(&[(40, 1), (1, 0), (1, 2), (1, 3)]);

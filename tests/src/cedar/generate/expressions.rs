@@ -1,26 +1,18 @@
 //! Expressions of any type: what can stand wherever a value of a type is asked for.
 
+use std::rc::Rc;
+
+use super::places::{Place, places};
+use super::topic::Topic;
 use super::values::{any_type, names, uid, value};
-use super::{Knobs, pools};
+use super::{Scene, pools};
 use crate::cedar::choices::Choices;
 use crate::cedar::expression::Expression;
-use crate::cedar::model::{Action, Model, Shape, Type};
+use crate::cedar::model::{Model, Shape, Type};
+use crate::cedar::value::Value;
 
-/// Paths of a policy; beyond that many, more would only make the drawing slower.
-const MOST_PATHS: usize = 120;
-
-/// Attributes on a path.
-const LONGEST_PATH: usize = 4;
-
-/// An attribute of a variable, of an attribute of it, and so on.
-#[derive(Debug)]
-struct Place {
-    expression: Expression,
-    holds: Type,
-    /// What must be true for it to be there.
-    guards: Vec<Expression>,
-    length: usize,
-}
+/// Writes an expression of some sort, nested up to a depth.
+pub(super) type Write<A> = fn(&mut A, usize) -> Expression;
 
 /// Writes the expressions of one policy.
 #[derive(Debug)]
@@ -29,38 +21,32 @@ pub(super) struct Author<'a> {
     pub(super) choices: &'a mut Choices,
     /// What it writes about.
     pub(super) model: &'a Model,
-    ill_typed: u32,
-    places: Vec<Place>,
+    /// The rest of what it writes about.
+    pub(super) scene: &'a Scene<'a>,
+    /// What the policy is about.
+    pub(super) topic: Topic<'a>,
+    places: Rc<[Place]>,
     names: Vec<String>,
     /// What the expression being written takes to be there.
-    guards: Vec<Expression>,
+    pub(super) guards: Vec<Expression>,
 }
 
 impl<'a> Author<'a> {
-    /// The author of a policy about an action, a type of principals and a type of resources.
-    pub(super) fn new(
-        choices: &'a mut Choices,
-        model: &'a Model,
-        knobs: &Knobs,
-        action: &Action,
-        principal: &str,
-        resource: &str,
-    ) -> Self {
-        let variables = [
-            ("resource", Type::Entity(resource.to_owned())),
-            ("principal", Type::Entity(principal.to_owned())),
-            ("context", Type::Record(action.context.clone())),
-            ("action", Type::Entity(action.uid.entity_type.clone())),
-        ];
-        let places = places(model, variables);
-        let (ill_typed, names) = (knobs.ill_typed, names(model));
-        Self { choices, model, ill_typed, places, names, guards: Vec::new() }
+    /// The author of a policy about a topic.
+    pub(super) fn new(choices: &'a mut Choices, scene: &'a Scene<'a>, topic: Topic<'a>) -> Self {
+        let model = scene.model;
+        let (places, names) = (places(model, topic).into(), names(model));
+        Self { choices, model, scene, topic, places, names, guards: Vec::new() }
     }
 
     /// The body of a condition.
     pub(super) fn condition(&mut self) -> Expression {
         let depth = self.choices.weighted(&[(3, 1), (6, 2), (6, 3), (3, 4), (1, 6)]);
-        let mut body = self.guarded(depth);
+        let mut body = match self.choices.weighted(&[(5, 0), (2, 1), (1, 2)]) {
+            0 => self.guarded(depth),
+            1 => self.answered(depth),
+            _ => self.answered(depth).binary("&&", self.guarded(depth)),
+        };
         if self.choices.chance(2) {
             body = self.deep(body);
         }
@@ -81,7 +67,7 @@ impl<'a> Author<'a> {
 
     /// An expression that mostly has the type.
     pub(super) fn expression(&mut self, of: &Type, depth: usize) -> Expression {
-        if self.choices.chance(self.ill_typed) {
+        if self.choices.chance(self.scene.ill_typed) {
             let other = self.any_type();
             return self.well_typed(&other, depth);
         }
@@ -129,43 +115,64 @@ impl<'a> Author<'a> {
         {
             return place;
         }
+        let stored = self.scene.stored.of_type(of);
+        if !stored.is_empty() && self.choices.chance(45) {
+            return Expression::from(*self.choices.pick(&stored));
+        }
         if let Type::Entity(name) = of {
             return Expression::Entity(uid(self.choices, self.model, name));
         }
-        let literal = value(self.choices, self.model, of);
-        self.literal(&Expression::from(&literal))
+        self.literal(of)
     }
 
-    /// A variable or an attribute whose type will do; half of the time one of the resource, if there is one.
+    /// The key of a tag: mostly one that there is.
+    pub(super) fn key(&mut self, depth: usize) -> Expression {
+        if !self.scene.stored.keys.is_empty() && self.choices.chance(60) {
+            return Expression::Text(self.choices.pick(&self.scene.stored.keys).clone());
+        }
+        self.expression(&Type::Text, depth - 1)
+    }
+
+    /// The texts that entities hold.
+    pub(super) fn stored_texts(&self) -> Vec<&'a str> {
+        let values = self.scene.stored.of_type(&Type::Text).into_iter();
+        let texts = values.filter_map(|value| match value {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// A variable or an attribute whose type will do.
     pub(super) fn place(&mut self, will_do: impl Fn(&Type) -> bool) -> Option<Expression> {
-        let fitting: Vec<_> = self.places.iter().filter(|place| will_do(&place.holds)).collect();
-        let of_resource = fitting.iter().filter(|place| root(&place.expression) == "resource").count();
-        let fitting = match self.choices.chance(50) && of_resource > 0 {
-            // The places of the resource come first.
-            true => &fitting[..of_resource],
-            false => &fitting[..],
-        };
-        if fitting.is_empty() {
+        self.typed_place(will_do).map(|(place, _)| place)
+    }
+
+    /// A variable or an attribute whose type will do, and its type; half of the time one of the resource, if there is one.
+    pub(super) fn typed_place(&mut self, will_do: impl Fn(&Type) -> bool) -> Option<(Expression, Type)> {
+        let places = Rc::clone(&self.places);
+        let fitting: Vec<_> = places.iter().filter(|place| will_do(&place.holds)).collect();
+        let of_resource = fitting.iter().take_while(|place| place.is_of_resource()).count();
+        let among =
+            if of_resource > 0 && self.choices.chance(50) { &fitting[..of_resource] } else { &fitting };
+        if among.is_empty() {
             return None;
         }
-        let place = self.choices.pick(fitting);
+        let place = *self.choices.pick(among);
         for guard in &place.guards {
             if !self.guards.contains(guard) {
                 self.guards.push(guard.clone());
             }
         }
-        Some(place.expression.clone())
+        Some((place.expression.clone(), place.holds.clone()))
     }
 
-    /// A literal, in which a text that an extension takes is seldom one that it refuses.
-    fn literal(&mut self, literal: &Expression) -> Expression {
-        if let Expression::Call(constructor, arguments) = literal {
-            if self.choices.chance(12) {
-                return self.odd_call(constructor);
-            }
-            return Expression::Call(constructor, arguments.clone());
+    /// A literal of a type; the text that an extension takes is seldom one that it refuses.
+    fn literal(&mut self, of: &Type) -> Expression {
+        match Expression::from(&value(self.choices, self.model, of)) {
+            Expression::Call(constructor, _) if self.choices.chance(12) => self.odd_call(constructor),
+            literal => literal,
         }
-        literal.clone()
     }
 
     fn conditional(&mut self, of: &Type, depth: usize) -> Expression {
@@ -214,7 +221,7 @@ impl<'a> Author<'a> {
         }
         let entity_type = Type::Entity(self.choices.pick(&tagged).clone());
         let entity = self.expression(&entity_type, depth - 1);
-        let key = self.expression(&Type::Text, depth - 1);
+        let key = self.key(depth);
         if self.choices.chance(70) {
             self.guards.push(entity.clone().method("hasTag", vec![key.clone()]));
         }
@@ -263,53 +270,4 @@ impl<'a> Author<'a> {
         }
         body
     }
-}
-
-/// The variable that a path starts with.
-fn root(path: &Expression) -> &str {
-    match path {
-        Expression::Variable(name) => name,
-        Expression::Get(of, _) => root(of),
-        _ => "",
-    }
-}
-
-/// The paths of each variable in turn, the short ones first.
-fn places(model: &Model, variables: [(&'static str, Type); 4]) -> Vec<Place> {
-    let mut places = Vec::new();
-    for (variable, holds) in variables {
-        let first = places.len();
-        places.push(Place {
-            expression: Expression::Variable(variable),
-            holds,
-            guards: Vec::new(),
-            length: 0,
-        });
-        let mut next = first;
-        while next < places.len() && places.len() - first < MOST_PATHS / 2 {
-            let further = further(model, &places[next]);
-            places.extend(further);
-            next += 1;
-        }
-    }
-    places
-}
-
-fn further(model: &Model, place: &Place) -> Vec<Place> {
-    let shape = match &place.holds {
-        Type::Entity(name) => model.entity_type(name).map(|entity_type| &entity_type.attributes),
-        Type::Record(shape) => Some(shape),
-        _ => None,
-    };
-    let fields = shape.into_iter().flatten().filter(|_| place.length < LONGEST_PATH);
-    fields
-        .map(|(name, field)| {
-            let mut guards = place.guards.clone();
-            if !field.required {
-                guards.push(place.expression.clone().has(name));
-            }
-            let expression = place.expression.clone().get(name);
-            Place { expression, holds: field.holds.clone(), guards, length: place.length + 1 }
-        })
-        .collect()
 }

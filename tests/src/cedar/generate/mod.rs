@@ -1,16 +1,26 @@
 //! Random cases, directed by types: most expressions have the type that their place asks for.
 
+mod answers;
 mod booleans;
 mod expressions;
 mod models;
+mod places;
 mod policies;
 mod pools;
+mod questions;
 mod scalars;
+mod stored;
 mod stores;
+mod topic;
 mod values;
+
+use answers::Answers;
+use stored::Stored;
+use topic::Topic;
 
 use super::choices::Choices;
 use super::draft::Draft;
+use super::model::Model;
 
 /// What sort of cases are made.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +46,45 @@ impl Knobs {
     }
 }
 
+/// What the policies of a case are written about.
+#[derive(Debug)]
+struct Scene<'a> {
+    model: &'a Model,
+    stored: Stored,
+    answers: Answers<'a>,
+    ill_typed: u32,
+}
+
 /// The case of a seed.
 pub fn draft(seed: u64, knobs: &Knobs) -> Draft {
     let choices = &mut Choices::new(seed);
     let model = models::model(choices, !knobs.schema);
     let entities = stores::entities(choices, &model, knobs);
-    let count = choices.between(1, 6);
-    let policies = (0..count).map(|_| policies::policy(choices, &model, knobs)).collect();
-    let count = choices.between(1, 6);
-    let requests = (0..count).map(|_| stores::request(choices, &model, knobs)).collect();
+    let topic = Topic::any(choices, &model);
+    let mut requests = Vec::new();
+    for _ in 0..choices.between(1, 6) {
+        let topic = topic.or_another(choices, &model);
+        requests.push(stores::request(choices, &model, topic, knobs));
+    }
+    let scene = Scene {
+        model: &model,
+        stored: Stored::new(&model, &entities),
+        answers: Answers::new(&model, &entities, &requests),
+        ill_typed: knobs.ill_typed,
+    };
+    let mut policies = Vec::new();
+    for _ in 0..how_many_policies(choices) {
+        let topic = topic.or_another(choices, &model);
+        policies.push(policies::policy(choices, &scene, topic));
+    }
     Draft { schema: knobs.schema.then_some(model), policies, entities, requests }
+}
+
+/// A few policies; seldom none, or so many that their ids have two digits.
+fn how_many_policies(choices: &mut Choices) -> usize {
+    match choices.below(100) {
+        0 => 0,
+        1 => choices.between(10, 30),
+        _ => choices.between(1, 6),
+    }
 }

@@ -1,8 +1,9 @@
 //! Policies: scopes, annotations, and how many conditions.
 
 use super::expressions::Author;
+use super::topic::Topic;
 use super::values::uid;
-use super::{Knobs, pools};
+use super::{Scene, pools};
 use crate::cedar::choices::Choices;
 use crate::cedar::model::{Action, Model};
 use crate::cedar::policy::{Condition, Policy, Scope};
@@ -16,25 +17,22 @@ const ANNOTATIONS: &[(&str, Option<&str>)] = &[
     ("if", None),
 ];
 
-/// A policy about one action, one type of principals and one of resources, though its scope may say less.
-pub(super) fn policy(choices: &mut Choices, model: &Model, knobs: &Knobs) -> Policy {
-    let applicable: Vec<_> = model.actions.iter().filter(|action| !action.principals.is_empty()).collect();
-    let action = *choices.pick(&applicable);
-    let principal = choices.pick(&action.principals).clone();
-    let resource = choices.pick(&action.resources).clone();
+/// A policy about a topic, though its scope may say less.
+pub(super) fn policy(choices: &mut Choices, scene: &Scene<'_>, topic: Topic<'_>) -> Policy {
+    let model = scene.model;
     let count = choices.weighted(&[(2, 0), (12, 1), (4, 2), (1, 4)]);
     let mut policy = Policy {
         annotations: Vec::new(),
         permits: choices.chance(60),
-        principal: scope(choices, model, &principal),
-        action: action_scope(choices, model, action),
-        resource: scope(choices, model, &resource),
+        principal: scope(choices, model, topic.principal),
+        action: action_scope(choices, model, topic.action),
+        resource: scope(choices, model, topic.resource),
         conditions: Vec::new(),
     };
     if choices.chance(10) {
         policy.annotations.push(*choices.pick(ANNOTATIONS));
     }
-    let mut author = Author::new(choices, model, knobs, action, &principal, &resource);
+    let mut author = Author::new(choices, scene, topic);
     for _ in 0..count {
         let keyword = if author.choices.chance(70) { "when" } else { "unless" };
         let body = author.condition();

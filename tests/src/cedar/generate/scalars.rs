@@ -1,36 +1,52 @@
 //! Numbers and extension values: arithmetic, constructors, and the methods that answer with a value.
 
-use super::expressions::Author;
+use super::expressions::{Author, Write};
 use super::pools::{self, ExtensionTexts};
 use crate::cedar::expression::Expression;
 use crate::cedar::model::Type;
 
 const ARITHMETIC: &[&str] = &["+", "-", "*"];
 
-const CONVERSIONS: &[&str] = &["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"];
+pub(super) const CONVERSIONS: &[&str] = &["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"];
 
 impl Author<'_> {
     /// A number.
     pub(super) fn long(&mut self, depth: usize) -> Expression {
-        match self.choices.weighted(&[(12, 0), (4, 1), (5, 2)]) {
-            0 => self.arithmetic(depth),
-            1 => Expression::Negate(Box::new(self.expression(&Type::Long, depth - 1))),
-            _ => {
-                let duration = self.expression(&Type::Duration, depth - 1);
-                let name = self.choices.word(CONVERSIONS);
-                self.call_method(duration, name, Vec::new())
-            }
-        }
+        let write = self.choices.weighted::<Write<Self>>(&[
+            (12, Self::arithmetic),
+            (4, Self::negative),
+            (5, Self::conversion),
+        ]);
+        write(self, depth)
+    }
+
+    fn negative(&mut self, depth: usize) -> Expression {
+        Expression::Negate(Box::new(self.expression(&Type::Long, depth - 1)))
+    }
+
+    fn conversion(&mut self, depth: usize) -> Expression {
+        let duration = self.expression(&Type::Duration, depth - 1);
+        let name = self.choices.word(CONVERSIONS);
+        self.call_method(duration, name, Vec::new())
     }
 
     fn arithmetic(&mut self, depth: usize) -> Expression {
-        let operator = self.choices.word(ARITHMETIC);
         let (count, depth) = match self.choices.rarely(15) {
             true => (self.choices.between(20, 100), 0),
             false => (self.choices.weighted(&[(8, 2), (2, 3)]), depth - 1),
         };
+        let operator = self.choices.word(ARITHMETIC);
         let operands = (0..count).map(|_| self.expression(&Type::Long, depth));
-        operands.reduce(|left, right| left.binary(operator, right)).expect("at least two")
+        let chain = operands.reduce(|left, right| left.binary(operator, right)).expect("at least two");
+        if self.choices.chance(20) { self.calculated(chain, Expression::Long(i64::MAX)) } else { chain }
+    }
+
+    /// Two numbers with an operator between them; seldom close to where it overflows.
+    pub(super) fn calculated(&mut self, left: Expression, right: Expression) -> Expression {
+        let limit = Expression::Long(*self.choices.pick(&[i64::MIN, i64::MAX]));
+        let right = if self.choices.chance(15) { limit } else { right };
+        let operator = self.choices.word(ARITHMETIC);
+        if self.choices.chance(50) { left.binary(operator, right) } else { right.binary(operator, left) }
     }
 
     /// A decimal.

@@ -1,5 +1,6 @@
 //! Entities and requests.
 
+use super::topic::Topic;
 use super::values::{anything, fields, uid, value};
 use super::{Knobs, pools};
 use crate::cedar::choices::Choices;
@@ -37,6 +38,7 @@ fn entity(
         tags: Fields::new(),
         parents: parents(choices, model, entity_type, index),
         escapes: if knobs.schema && choices.chance(40) { Escapes::Implicit } else { Escapes::Explicit },
+        uid_escapes: if choices.chance(90) { Escapes::Implicit } else { Escapes::Explicit },
     };
     if let Some(tags) = &entity_type.tags {
         for _ in 0..choices.between(0, 3) {
@@ -83,32 +85,34 @@ fn stray(choices: &mut Choices, model: &Model, fields: &mut Fields) {
 }
 
 fn action_entity(choices: &mut Choices, model: &Model, action: &Action) -> Entity {
-    let mut attributes = Fields::new();
+    let mut entity = bare_action(action);
     if choices.chance(10) {
-        attributes.insert(pools::name(choices).to_owned(), anything(choices, model, 1));
+        entity.attributes.insert(pools::name(choices).to_owned(), anything(choices, model, 1));
     }
+    entity
+}
+
+/// The entity that a schema makes of an action.
+pub(super) fn bare_action(action: &Action) -> Entity {
     Entity {
         uid: action.uid.clone(),
-        attributes,
+        attributes: Fields::new(),
         tags: Fields::new(),
         parents: action.parents.clone(),
         escapes: Escapes::Explicit,
+        uid_escapes: Escapes::Implicit,
     }
 }
 
-/// A request: mostly one that the model has an action for.
-pub(super) fn request(choices: &mut Choices, model: &Model, knobs: &Knobs) -> Request {
-    let applicable: Vec<_> = model.actions.iter().filter(|action| !action.principals.is_empty()).collect();
-    let action = choices.pick(&applicable);
-    let principal = choices.pick(&action.principals).clone();
-    let resource = choices.pick(&action.resources).clone();
+/// A request: mostly one about the topic.
+pub(super) fn request(choices: &mut Choices, model: &Model, topic: Topic<'_>, knobs: &Knobs) -> Request {
     let mut request = Request {
-        principal: uid(choices, model, &principal),
-        action: action.uid.clone(),
-        resource: uid(choices, model, &resource),
-        context: fields(choices, model, &action.context),
+        principal: uid(choices, model, topic.principal),
+        action: topic.action.uid.clone(),
+        resource: uid(choices, model, topic.resource),
+        context: fields(choices, model, &topic.action.context),
     };
-    if choices.chance(5) && action.resources.contains(&principal) {
+    if choices.chance(5) && topic.action.resources.iter().any(|name| name == topic.principal) {
         request.resource = request.principal.clone();
     }
     if choices.chance(knobs.stray_requests) {

@@ -5,18 +5,21 @@ use crate::cedar::choices::Choices;
 use crate::cedar::model::{Field, Model, Shape, Type};
 use crate::cedar::value::{Fields, Uid, Value};
 
+const SCALARS: &[(usize, &Type)] = &[
+    (3, &Type::Bool),
+    (5, &Type::Long),
+    (5, &Type::Text),
+    (2, &Type::Decimal),
+    (2, &Type::Ip),
+    (2, &Type::Datetime),
+    (2, &Type::Duration),
+];
+
 /// A type, nested up to a depth.
 pub(super) fn any_type(choices: &mut Choices, entity_types: &[String], depth: usize) -> Type {
     let composite = if depth == 0 { 0 } else { 4 };
     match choices.weighted(&[(16, 0), (4, 1), (2 * composite, 2), (composite, 3)]) {
-        0 => choices
-            .weighted(
-                &[(3, &Type::Bool), (5, &Type::Long), (5, &Type::Text), (2, &Type::Decimal)]
-                    .into_iter()
-                    .chain([(2, &Type::Ip), (2, &Type::Datetime), (2, &Type::Duration)])
-                    .collect::<Vec<_>>(),
-            )
-            .clone(),
+        0 => choices.weighted(SCALARS).clone(),
         1 => Type::Entity(choices.pick(entity_types).clone()),
         2 => Type::Set(Box::new(any_type(choices, entity_types, depth - 1))),
         _ => Type::Record(any_shape(choices, entity_types, depth - 1, 3)),
@@ -66,8 +69,18 @@ pub(super) fn anything(choices: &mut Choices, model: &Model, depth: usize) -> Va
         let elements = (0..choices.between(0, 3)).map(|_| anything(choices, model, depth - 1));
         return Value::Set(elements.collect());
     }
+    if choices.rarely(10) {
+        return look_alike(choices);
+    }
     let of = any_type(choices, &names(model), depth);
     value(choices, model, &of)
+}
+
+/// A record that is nearly an entity or an extension value of Cedar's JSON.
+fn look_alike(choices: &mut Choices) -> Value {
+    let name = choices.word(&["__entity", "__extn", "type", "fn"]);
+    let text = Value::Text(pools::text(choices).to_owned());
+    Value::Record(Fields::from([(name.to_owned(), text)]))
 }
 
 /// The names of the entity types.
@@ -102,7 +115,7 @@ fn datetime(choices: &mut Choices) -> Value {
 }
 
 fn set(choices: &mut Choices, model: &Model, element: &Type) -> Value {
-    if choices.rarely(4) {
+    if choices.rarely(10) {
         return Value::Set(many(choices, element));
     }
     let count = choices.weighted(&[(3, 0), (5, 1), (5, 2), (4, 3), (2, 5)]);
