@@ -465,7 +465,9 @@ mod tests {
         let bytes = frame();
         let (rows, columns) = read(&bytes, &FORMS).unwrap();
         assert_eq!(rows, 3);
-        let [Column::Codes { first, count, entries, codes }, Column::Longs { states, numbers }, texts] = &columns[..] else {
+        let [Column::Codes { first, count, entries, codes }, Column::Longs { states, numbers }, texts] =
+            &columns[..]
+        else {
             panic!("{columns:?}");
         };
         assert_eq!((*first, *count), (5, 2));

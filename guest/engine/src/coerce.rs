@@ -62,7 +62,11 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the tags of a chunk of type `entity_type`.
-    pub(crate) fn tags(&self, entity_type: &str, tags: &'a [Field<'a>]) -> Result<&'a [Field<'a>], Fault<'a>> {
+    pub(crate) fn tags(
+        &self,
+        entity_type: &str,
+        tags: &'a [Field<'a>],
+    ) -> Result<&'a [Field<'a>], Fault<'a>> {
         match self.shape(entity_type, None)? {
             Some((_, declared)) => self.all(tags, declared),
             None => Ok(tags),
@@ -82,7 +86,11 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the context of an action.
-    pub(crate) fn context(&self, action: &Uid<'_>, context: &'a [Field<'a>]) -> Result<&'a [Field<'a>], Fault<'a>> {
+    pub(crate) fn context(
+        &self,
+        action: &Uid<'_>,
+        context: &'a [Field<'a>],
+    ) -> Result<&'a [Field<'a>], Fault<'a>> {
         match self.shape(action.entity_type, Some(action.id))? {
             Some((context_type, _)) => self.fields(context, context_type),
             None => Ok(context),
@@ -90,7 +98,12 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the attribute `name` of a chunk of type `entity_type`.
-    pub(crate) fn attribute(&self, entity_type: &str, name: &str, value: Value<'a>) -> Result<Value<'a>, Fault<'a>> {
+    pub(crate) fn attribute(
+        &self,
+        entity_type: &str,
+        name: &str,
+        value: Value<'a>,
+    ) -> Result<Value<'a>, Fault<'a>> {
         let Some((attributes, _)) = self.shape(entity_type, None)? else {
             return Ok(value);
         };

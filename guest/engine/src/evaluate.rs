@@ -44,10 +44,14 @@ impl<'a> Evaluator<'a> {
             Op::Resource => return Ok(Value::entity(self.arena, self.chunk()?.uid()?)),
             Op::Column => {
                 let value = self.chunk()?.column(node.a)?;
-                return present(value, || Ok(Fault::NoAttribute(self.program.text(self.program.column(node.a)?.name)?)));
+                return present(value, || {
+                    Ok(Fault::NoAttribute(self.program.text(self.program.column(node.a)?.name)?))
+                });
             }
             Op::Attribute => {
-                return present(self.attribute(&node)?, || Ok(Fault::NoAttribute(self.program.text(node.b)?)));
+                return present(self.attribute(&node)?, || {
+                    Ok(Fault::NoAttribute(self.program.text(node.b)?))
+                });
             }
             Op::GetTag => {
                 let (name, value) = self.tag(&node)?;
@@ -205,11 +209,19 @@ impl<'a> Evaluator<'a> {
     }
 
     fn datetime(&self, index: u32) -> Result<i64, Fault<'a>> {
-        if let Value::Datetime(value) = self.value(index)? { Ok(value) } else { Err(Fault::Type("a datetime")) }
+        if let Value::Datetime(value) = self.value(index)? {
+            Ok(value)
+        } else {
+            Err(Fault::Type("a datetime"))
+        }
     }
 
     fn duration(&self, index: u32) -> Result<i64, Fault<'a>> {
-        if let Value::Duration(value) = self.value(index)? { Ok(value) } else { Err(Fault::Type("a duration")) }
+        if let Value::Duration(value) = self.value(index)? {
+            Ok(value)
+        } else {
+            Err(Fault::Type("a duration"))
+        }
     }
 
     fn ip(&self, index: u32) -> Result<&'a IpNetwork, Fault<'a>> {

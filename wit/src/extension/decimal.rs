@@ -1,6 +1,5 @@
 //! The text of Cedar's `decimal`: a sign, digits, a point, and one to four digits.
 
-
 use alloc::format;
 use alloc::string::String;
 use core::iter::repeat_n;
