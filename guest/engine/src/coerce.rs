@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use bumpalo::Bump;
-use tamis_contract::extension::{datetime, decimal, duration};
+use tamis_contract::extension::{IpNetwork, datetime, decimal, duration};
 use tamis_contract::value::{Field, Uid, Value, field};
 
 use crate::fault::Fault;
@@ -157,10 +157,10 @@ impl<'a> Coerce<'a> {
                 Some(Value::entity(self.arena, Uid { entity_type: self.program.text(a)?, id }))
             }
             (kind::ENTITY, Value::Record(fields)) => self.entity_of(fields),
-            (kind::DECIMAL, Value::Text(text)) => decimal::parse(text).ok().map(Value::Decimal),
-            (kind::DATETIME, Value::Text(text)) => datetime::parse(text).ok().map(Value::Datetime),
-            (kind::DURATION, Value::Text(text)) => duration::parse(text).ok().map(Value::Duration),
-            (kind::IP, Value::Text(text)) => text.parse().ok().map(|ip| Value::Ip(self.arena.alloc(ip))),
+            (kind::DECIMAL, Value::Text(text)) => decimal::read(text).ok().map(Value::Decimal),
+            (kind::DATETIME, Value::Text(text)) => datetime::read(text).ok().map(Value::Datetime),
+            (kind::DURATION, Value::Text(text)) => duration::read(text).ok().map(Value::Duration),
+            (kind::IP, Value::Text(text)) => IpNetwork::read(text).ok().map(|ip| Value::Ip(self.arena.alloc(ip))),
             (kind::SET, Value::Set(elements)) => {
                 let mut converted = Vec::new();
                 for element in elements {

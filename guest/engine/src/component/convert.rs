@@ -1,7 +1,6 @@
 //! From the contract's flattened records to the engine's values.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use bumpalo::Bump;
 use tamis_contract::extension::IpNetwork;
@@ -93,13 +92,7 @@ fn values<'a>(raw: List<'a, abi::Value<'a>>, arena: &'a Bump) -> Vec<Value<'a>> 
 }
 
 fn network<'a>(raw: &abi::IpNetwork<'a>, arena: &'a Bump) -> Value<'a> {
-    let address = raw.address.items();
-    let address = if let Ok(octets) = <[u8; 4]>::try_from(address) {
-        Some(IpAddr::from(octets))
-    } else {
-        <[u8; 16]>::try_from(address).ok().map(IpAddr::from)
-    };
-    match address.and_then(|address| IpNetwork::new(address, raw.prefix).ok()) {
+    match IpNetwork::from_octets(raw.address.items(), raw.prefix) {
         Some(network) => Value::Ip(arena.alloc(network)),
         None => Value::IllTyped("it is not an address"),
     }
