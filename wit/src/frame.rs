@@ -263,14 +263,8 @@ impl<'a> Reader<'a> {
             tag::DECIMAL => Value::Decimal(self.number()?),
             tag::DATETIME => Value::Datetime(self.number()?),
             tag::DURATION => Value::Duration(self.number()?),
-            tag::IPV4 => {
-                let address = IpAddr::from(self.array::<4>()?);
-                self.network(arena, address)?
-            }
-            tag::IPV6 => {
-                let address = IpAddr::from(self.array::<16>()?);
-                self.network(arena, address)?
-            }
+            tag::IPV4 => self.network(arena, 4)?,
+            tag::IPV6 => self.network(arena, 16)?,
             tag::SET => {
                 let mut elements = Vec::new();
                 for _ in 0..self.size()? {
@@ -284,8 +278,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn network(&mut self, arena: &'a Bump, address: IpAddr) -> Result<Value<'a>, FrameError> {
-        let network = IpNetwork::new(address, self.byte()?).map_err(|_| FrameError)?;
+    fn network(&mut self, arena: &'a Bump, size: usize) -> Result<Value<'a>, FrameError> {
+        let address = self.take(size)?;
+        let network = IpNetwork::from_octets(address, self.byte()?).ok_or(FrameError)?;
         Ok(Value::Ip(arena.alloc(network)))
     }
 
@@ -465,7 +460,9 @@ mod tests {
         let bytes = frame();
         let (rows, columns) = read(&bytes, &FORMS).unwrap();
         assert_eq!(rows, 3);
-        let [Column::Codes { first, count, entries, codes }, Column::Longs { states, numbers }, texts] = &columns[..] else {
+        let [Column::Codes { first, count, entries, codes }, Column::Longs { states, numbers }, texts] =
+            &columns[..]
+        else {
             panic!("{columns:?}");
         };
         assert_eq!((*first, *count), (5, 2));

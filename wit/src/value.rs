@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn values_of_different_types_differ() {
-        let numbers = [Value::Bool(true), Value::Long(1), Value::Decimal(1), Value::Datetime(1), Value::Duration(1)];
+        let numbers =
+            [Value::Bool(true), Value::Long(1), Value::Decimal(1), Value::Datetime(1), Value::Duration(1)];
         for (a, one) in numbers.iter().enumerate() {
             for (b, other) in numbers.iter().enumerate() {
                 assert_eq!(one == other, a == b);

@@ -7,6 +7,10 @@ use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, so that a module without metadata can be given it.
 const CONTRACT: &str = include_str!("../../../wit/policy.wit");
+/// How the name of the section begins in which a module describes its interface.
+const DESCRIPTION: &[u8] = b"component-type";
+/// What a module exports that decides on batches.
+const BATCH: &[u8] = b"tamis:policy/batch@0.1.0#filter-chunks";
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Why no component could be made.
@@ -42,17 +46,17 @@ pub enum BuildError {
 /// Makes a component from a core module.
 ///
 /// A module that was built with the Rust SDK or with wit-bindgen carries a description of its interface. One that
-/// does not is taken to implement the world `tamis:policy/policy`, or `batch-policy` if it exports a function of `batch`.
+/// does not is taken to implement the world `tamis:policy/policy`, or `tamis:policy/batch-policy` if it decides on batches.
 ///
 /// # Errors
 /// If `module` is not a core module, lacks an export of the contract, or imports anything.
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     let error = |error: anyhow::Error| BuildError::Module(format!("{error:#}"));
     let mut module = module.to_vec();
-    if !is_described(&module) {
+    if !contains(&module, DESCRIPTION) {
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_str("policy.wit", CONTRACT).map_err(error)?;
-        let world = if holds(&module, b"tamis:policy/batch@0.1.0#") { "batch-policy" } else { "policy" };
+        let world = if contains(&module, BATCH) { "batch-policy" } else { "policy" };
         let world = resolve.select_world(&[package], Some(world)).map_err(error)?;
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .map_err(error)?;
@@ -64,14 +68,8 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         .map_err(error)
 }
 
-/// Whether a module carries a description of its interface: a custom section whose name begins with `component-type`.
-fn is_described(module: &[u8]) -> bool {
-    holds(module, b"component-type")
-}
-
-/// Whether `text` stands anywhere in a module.
-fn holds(module: &[u8], text: &[u8]) -> bool {
-    module.windows(text.len()).any(|window| window == text)
+fn contains(module: &[u8], name: &[u8]) -> bool {
+    module.windows(name.len()).any(|window| window == name)
 }
 
 /// Builds the crate in `directory` for WebAssembly and makes a component of it. Cargo's own output goes to standard

@@ -67,11 +67,18 @@ impl<'a> Batch<'a> {
         let mut rules = Vec::new();
         let mut conditions = Vec::new();
         let scratch = Bump::new();
-        let evaluator =
-            Evaluator { program: self.program, request: &request, chunk: None, arena: &scratch, constants: &[] };
+        let evaluator = Evaluator {
+            program: self.program,
+            request: &request,
+            chunk: None,
+            arena: &scratch,
+            constants: &[],
+        };
         for index in request.candidates(&self.program)? {
             let rule = self.program.rule(index)?;
-            match residual::specialise(&evaluator, &self.columns, rule.condition).map_err(|_| Fault::Program)? {
+            match residual::specialise(&evaluator, &self.columns, rule.condition)
+                .map_err(|_| Fault::Program)?
+            {
                 Residual::Known(Some(false)) => {}
                 Residual::Known(None) => fault = true,
                 residual => {
@@ -253,7 +260,11 @@ impl<'a> Row<'a> {
 
 impl<'a> Chunk<'a> for Row<'a> {
     fn entity_type(&self) -> Result<&'a str, Fault<'a>> {
-        if let Some(Value::Text(text)) = self.special(Source::EntityType)? { Ok(text) } else { Err(Fault::Program) }
+        if let Some(Value::Text(text)) = self.special(Source::EntityType)? {
+            Ok(text)
+        } else {
+            Err(Fault::Program)
+        }
     }
 
     fn uid(&self) -> Result<Uid<'a>, Fault<'a>> {
@@ -265,9 +276,9 @@ impl<'a> Chunk<'a> for Row<'a> {
         let value = self.cell(column as usize)?;
         let Table { program, infos, arena, .. } = self.table;
         match (value, infos.get(column as usize)) {
-            (Some(value), Some(info)) if info.converted => {
-                Coerce { program, arena }.attribute(self.entity_type()?, program.text(info.name)?, value).map(Some)
-            }
+            (Some(value), Some(info)) if info.converted => Coerce { program, arena }
+                .attribute(self.entity_type()?, program.text(info.name)?, value)
+                .map(Some),
             (value, _) => Ok(value),
         }
     }
@@ -276,7 +287,9 @@ impl<'a> Chunk<'a> for Row<'a> {
         let Table { program, infos, arena, .. } = self.table;
         let info = infos.iter().find(|info| info.source == Source::Tags).ok_or(Fault::Program)?;
         match self.special(Source::Tags)? {
-            Some(Value::Record(tags)) if info.converted => Coerce { program, arena }.tags(self.entity_type()?, tags),
+            Some(Value::Record(tags)) if info.converted => {
+                Coerce { program, arena }.tags(self.entity_type()?, tags)
+            }
             Some(Value::Record(tags)) => Ok(tags),
             None => Ok(&[]),
             _ => Err(Fault::Program),

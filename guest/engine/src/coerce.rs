@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use bumpalo::Bump;
-use tamis_contract::extension::{datetime, decimal, duration};
+use tamis_contract::extension::{IpNetwork, datetime, decimal, duration};
 use tamis_contract::value::{Field, Uid, Value, field};
 
 use crate::fault::Fault;
@@ -62,7 +62,11 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the tags of a chunk of type `entity_type`.
-    pub(crate) fn tags(&self, entity_type: &str, tags: &'a [Field<'a>]) -> Result<&'a [Field<'a>], Fault<'a>> {
+    pub(crate) fn tags(
+        &self,
+        entity_type: &str,
+        tags: &'a [Field<'a>],
+    ) -> Result<&'a [Field<'a>], Fault<'a>> {
         match self.shape(entity_type, None)? {
             Some((_, declared)) => self.all(tags, declared),
             None => Ok(tags),
@@ -82,7 +86,11 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the context of an action.
-    pub(crate) fn context(&self, action: &Uid<'_>, context: &'a [Field<'a>]) -> Result<&'a [Field<'a>], Fault<'a>> {
+    pub(crate) fn context(
+        &self,
+        action: &Uid<'_>,
+        context: &'a [Field<'a>],
+    ) -> Result<&'a [Field<'a>], Fault<'a>> {
         match self.shape(action.entity_type, Some(action.id))? {
             Some((context_type, _)) => self.fields(context, context_type),
             None => Ok(context),
@@ -90,7 +98,12 @@ impl<'a> Coerce<'a> {
     }
 
     /// Converts the attribute `name` of a chunk of type `entity_type`.
-    pub(crate) fn attribute(&self, entity_type: &str, name: &str, value: Value<'a>) -> Result<Value<'a>, Fault<'a>> {
+    pub(crate) fn attribute(
+        &self,
+        entity_type: &str,
+        name: &str,
+        value: Value<'a>,
+    ) -> Result<Value<'a>, Fault<'a>> {
         let Some((attributes, _)) = self.shape(entity_type, None)? else {
             return Ok(value);
         };
@@ -144,10 +157,10 @@ impl<'a> Coerce<'a> {
                 Some(Value::entity(self.arena, Uid { entity_type: self.program.text(a)?, id }))
             }
             (kind::ENTITY, Value::Record(fields)) => self.entity_of(fields),
-            (kind::DECIMAL, Value::Text(text)) => decimal::parse(text).ok().map(Value::Decimal),
-            (kind::DATETIME, Value::Text(text)) => datetime::parse(text).ok().map(Value::Datetime),
-            (kind::DURATION, Value::Text(text)) => duration::parse(text).ok().map(Value::Duration),
-            (kind::IP, Value::Text(text)) => text.parse().ok().map(|ip| Value::Ip(self.arena.alloc(ip))),
+            (kind::DECIMAL, Value::Text(text)) => decimal::read(text).ok().map(Value::Decimal),
+            (kind::DATETIME, Value::Text(text)) => datetime::read(text).ok().map(Value::Datetime),
+            (kind::DURATION, Value::Text(text)) => duration::read(text).ok().map(Value::Duration),
+            (kind::IP, Value::Text(text)) => IpNetwork::read(text).ok().map(|ip| Value::Ip(self.arena.alloc(ip))),
             (kind::SET, Value::Set(elements)) => {
                 let mut converted = Vec::new();
                 for element in elements {

@@ -44,10 +44,14 @@ impl<'a> Evaluator<'a> {
             Op::Resource => return Ok(Value::entity(self.arena, self.chunk()?.uid()?)),
             Op::Column => {
                 let value = self.chunk()?.column(node.a)?;
-                return present(value, || Ok(Fault::NoAttribute(self.program.text(self.program.column(node.a)?.name)?)));
+                return present(value, || {
+                    Ok(Fault::NoAttribute(self.program.text(self.program.column(node.a)?.name)?))
+                });
             }
             Op::Attribute => {
-                return present(self.attribute(&node)?, || Ok(Fault::NoAttribute(self.program.text(node.b)?)));
+                return present(self.attribute(&node)?, || {
+                    Ok(Fault::NoAttribute(self.program.text(node.b)?))
+                });
             }
             Op::GetTag => {
                 let (name, value) = self.tag(&node)?;
@@ -168,8 +172,8 @@ impl<'a> Evaluator<'a> {
             Op::HasColumn => self.chunk()?.column(a)?.is_some(),
             Op::HasTag => self.tag(node)?.1.is_some(),
             Op::Like => like::matches(self.text(a)?, self.program.list(List { start: b, length: node.c })),
-            Op::IsIpv4 => self.ip(a)?.address().is_ipv4(),
-            Op::IsIpv6 => self.ip(a)?.address().is_ipv6(),
+            Op::IsIpv4 => self.ip(a)?.is_ipv4(),
+            Op::IsIpv6 => !self.ip(a)?.is_ipv4(),
             Op::IsLoopback => self.ip(a)?.is_loopback(),
             Op::IsMulticast => self.ip(a)?.is_multicast(),
             Op::IsInRange => self.ip(a)?.is_in(self.ip(b)?),
@@ -205,11 +209,19 @@ impl<'a> Evaluator<'a> {
     }
 
     fn datetime(&self, index: u32) -> Result<i64, Fault<'a>> {
-        if let Value::Datetime(value) = self.value(index)? { Ok(value) } else { Err(Fault::Type("a datetime")) }
+        if let Value::Datetime(value) = self.value(index)? {
+            Ok(value)
+        } else {
+            Err(Fault::Type("a datetime"))
+        }
     }
 
     fn duration(&self, index: u32) -> Result<i64, Fault<'a>> {
-        if let Value::Duration(value) = self.value(index)? { Ok(value) } else { Err(Fault::Type("a duration")) }
+        if let Value::Duration(value) = self.value(index)? {
+            Ok(value)
+        } else {
+            Err(Fault::Type("a duration"))
+        }
     }
 
     fn ip(&self, index: u32) -> Result<&'a IpNetwork, Fault<'a>> {
@@ -231,12 +243,12 @@ impl<'a> Evaluator<'a> {
     fn extension(&self, node: &Node) -> Result<Value<'a>, Fault<'a>> {
         let text = self.text(node.a)?;
         let value = match node.op {
-            Op::Ip => text.parse::<IpNetwork>().map(|ip| Value::Ip(self.arena.alloc(ip))),
-            Op::Decimal => decimal::parse(text).map(Value::Decimal),
-            Op::Datetime => datetime::parse(text).map(Value::Datetime),
-            _ => duration::parse(text).map(Value::Duration),
+            Op::Ip => IpNetwork::read(text).map(|ip| Value::Ip(self.arena.alloc(ip))),
+            Op::Decimal => decimal::read(text).map(Value::Decimal),
+            Op::Datetime => datetime::read(text).map(Value::Datetime),
+            _ => duration::read(text).map(Value::Duration),
         };
-        value.map_err(|error| Fault::Text(error.expected()))
+        value.map_err(Fault::Text)
     }
 
     // ---- entities and attributes ----

@@ -12,9 +12,9 @@
 extern crate alloc;
 
 pub mod batch;
+pub mod coerce;
 #[cfg(target_arch = "wasm32")]
 mod component;
-pub mod coerce;
 pub mod evaluate;
 pub mod fault;
 pub mod like;

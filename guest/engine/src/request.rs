@@ -91,7 +91,8 @@ impl<'a> RawRequest<'a> {
     pub fn complete(self, program: Program<'a>, arena: &'a Bump) -> Result<Request<'a>, Fault<'a>> {
         let Self { principal, subject, actors, action, context, mut entities } = self;
         let coerce = Coerce { program, arena };
-        let find = |index: usize| entities.get(index).map(|entity: &Entity<'a>| entity.uid).ok_or(Fault::Program);
+        let find =
+            |index: usize| entities.get(index).map(|entity: &Entity<'a>| entity.uid).ok_or(Fault::Program);
         let principal = find(principal)?;
         let mut context = coerce.context(&action, context)?;
         if !actors.is_empty() {

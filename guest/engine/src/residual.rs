@@ -289,7 +289,9 @@ fn of_code(block: &Block<'_>, wanted: u64, node: u32, column: usize, memo: &mut 
 }
 
 fn of_number(block: &Block<'_>, column: usize, test: NumberTest, bound: i64) -> Outcome {
-    let Some(Column::Longs { states, numbers }) = block.columns.get(column) else { return Outcome::default() };
+    let Some(Column::Longs { states, numbers }) = block.columns.get(column) else {
+        return Outcome::default();
+    };
     let rows = states.iter().zip(*numbers).skip(block.start).take(64);
     let mut outcome = Outcome::default();
     for (position, (state, number)) in rows.enumerate() {

@@ -25,17 +25,25 @@ const OFFSET: &str = "a datetime whose offset is from -2359 to +2359";
 /// The text has another form (a time needs seconds and `Z` or an offset, a fraction needs three digits), or names a
 /// day, a time or an offset that does not exist. A leap second (`23:59:60`) does not.
 pub fn parse(text: &str) -> Result<i64, ParseError> {
-    let fields = read(text.as_bytes()).ok_or_else(|| ParseError::new(FORM, text))?;
-    let day = calendar::number_of(fields.year, fields.month, fields.day)
-        .ok_or_else(|| ParseError::new(DATE, text))?;
-    if fields.hour > 23 || fields.minute > 59 || fields.second > 59 {
-        return Err(ParseError::new(TIME, text));
+    read(text).map_err(|expected| ParseError::new(expected, text))
+}
+
+/// As [`parse`]; the error is what was expected.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn read(text: &str) -> Result<i64, &'static str> {
+    let (sign, fields) = fields(text.as_bytes()).ok_or(FORM)?;
+    let [year, month, day, hour, minute, second, millisecond, hours, minutes] = fields;
+    let day = calendar::number_of(year, month, day).ok_or(DATE)?;
+    if hour > 23 || minute > 59 || second > 59 {
+        return Err(TIME);
     }
-    let (sign, hours, minutes) = fields.offset;
     if hours > 23 || minutes > 59 {
-        return Err(ParseError::new(OFFSET, text));
+        return Err(OFFSET);
     }
-    let time = fields.hour * HOUR + fields.minute * MINUTE + fields.second * 1_000 + fields.millisecond;
+    let time = hour * HOUR + minute * MINUTE + second * 1_000 + millisecond;
     Ok(day * DAY + time - sign * (hours * HOUR + minutes * MINUTE))
 }
 
@@ -55,58 +63,41 @@ pub fn format(millis: i64) -> String {
     }
 }
 
-/// What the digits of a datetime say, before anything asks whether such a day or time exists.
-#[derive(Default)]
-struct Fields {
-    year: i64,
-    month: i64,
-    day: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
-    millisecond: i64,
-    /// Sign, hours and minutes.
-    offset: (i64, i64, i64),
-}
-
-/// Takes the whole of a datetime apart; `None` if it has another form.
-fn read(text: &[u8]) -> Option<Fields> {
-    let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, rest @ ..] = text else { return None };
-    let date = Fields {
-        year: number([y1, y2, y3, y4])?,
-        month: number([mo1, mo2])?,
-        day: number([d1, d2])?,
-        ..Fields::default()
-    };
-    if rest.is_empty() {
-        return Some(date);
+/// The sign of the offset, then what the digits say, before anything asks whether such a day or time exists: year, month, day, hour,
+/// minute, second, millisecond, and the offset's hours and minutes. `None` if the text has another form.
+fn fields(text: &[u8]) -> Option<(i64, [i64; 9])> {
+    let mut fields = [0; 9];
+    let mut sign = 1;
+    let mut rest = take(text, b"0000-11-22", &mut fields)?;
+    if !rest.is_empty() {
+        rest = take(rest, b"T33:44:55", &mut fields)?;
+        if rest.first() == Some(&b'.') {
+            rest = take(rest, b".666", &mut fields)?;
+        }
+        rest = match rest {
+            [b'-', offset @ ..] => {
+                sign = -1;
+                take(offset, b"7788", &mut fields)?
+            }
+            [b'+', offset @ ..] => take(offset, b"7788", &mut fields)?,
+            _ => take(rest, b"Z", &mut fields)?,
+        };
     }
-    let [b'T', h1, h2, b':', mi1, mi2, b':', s1, s2, rest @ ..] = rest else { return None };
-    let (millisecond, zone) = match rest {
-        [b'.', ms1, ms2, ms3, zone @ ..] => (number([ms1, ms2, ms3])?, zone),
-        zone => (0, zone),
-    };
-    let offset = match zone {
-        [b'Z'] => (1, 0, 0),
-        [b'+', h1, h2, m1, m2] => (1, number([h1, h2])?, number([m1, m2])?),
-        [b'-', h1, h2, m1, m2] => (-1, number([h1, h2])?, number([m1, m2])?),
-        _ => return None,
-    };
-    Some(Fields {
-        hour: number([h1, h2])?,
-        minute: number([mi1, mi2])?,
-        second: number([s1, s2])?,
-        millisecond,
-        offset,
-        ..date
-    })
+    rest.is_empty().then_some((sign, fields))
 }
 
-/// The number that at most four digits write; `None` if one of them is not an ASCII digit.
-fn number<const N: usize>(digits: [&u8; N]) -> Option<i64> {
-    digits.into_iter().try_fold(0, |value, digit| {
-        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit.saturating_sub(b'0')))
-    })
+/// Takes what looks like `form` from the front of a text. A digit in it stands for any digit, of the field with that number.
+fn take<'a>(mut text: &'a [u8], form: &[u8], fields: &mut [i64; 9]) -> Option<&'a [u8]> {
+    for wanted in form {
+        let (byte, rest) = text.split_first()?;
+        text = rest;
+        match fields.get_mut(usize::from(wanted.wrapping_sub(b'0'))) {
+            Some(field) if byte.is_ascii_digit() => *field = *field * 10 + i64::from(byte - b'0'),
+            None if byte == wanted => {}
+            _ => return None,
+        }
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! The text of Cedar's `decimal`: a sign, digits, a point, and one to four digits.
 
-
 use alloc::format;
 use alloc::string::String;
-use core::iter::repeat_n;
 
-use super::ParseError;
+use super::{ParseError, append};
 
 /// Digits kept after the point; Cedar fixes the number.
 const SCALE: usize = 4;
@@ -24,25 +22,38 @@ const RANGE: &str = "a decimal from -922337203685477.5808 to 922337203685477.580
 ///
 /// The text has another form, a fifth digit after the point even if it is zero, or is out of range.
 pub fn parse(text: &str) -> Result<i64, ParseError> {
-    let (negative, unsigned) = match text.strip_prefix('-') {
-        Some(unsigned) => (true, unsigned),
-        None => (false, text),
+    read(text).map_err(|expected| ParseError::new(expected, text))
+}
+
+/// As [`parse`]; the error is what was expected.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn read(text: &str) -> Result<i64, &'static str> {
+    let (negative, unsigned) = match text.as_bytes() {
+        [b'-', unsigned @ ..] => (true, unsigned),
+        unsigned => (false, unsigned),
     };
-    let (whole, fraction) = unsigned.split_once('.').ok_or_else(|| ParseError::new(FORM, text))?;
-    if !is_digits(whole) || !is_digits(fraction) || fraction.len() > SCALE {
-        return Err(ParseError::new(FORM, text));
+    // `None` once it is past all bounds; the rest of the text must still have the right form.
+    let mut value = Some(0);
+    let mut whole = 0_usize;
+    let mut fraction: Option<usize> = None;
+    for byte in unsigned {
+        match (byte, &mut fraction) {
+            (b'.', None) if whole > 0 => fraction = Some(0),
+            (b'0'..=b'9', digits) => {
+                *digits.as_mut().unwrap_or(&mut whole) += 1;
+                value = value.and_then(|value| append(value, negative, *byte));
+            }
+            _ => return Err(FORM),
+        }
     }
-    // Digits are added with the sign already on them, because the lowest value has no positive counterpart.
-    whole
-        .bytes()
-        .chain(fraction.bytes())
-        .chain(repeat_n(b'0', SCALE.saturating_sub(fraction.len())))
-        .try_fold(0_i64, |value, digit| {
-            let shifted = value.checked_mul(10)?;
-            let digit = i64::from(digit.saturating_sub(b'0'));
-            if negative { shifted.checked_sub(digit) } else { shifted.checked_add(digit) }
-        })
-        .ok_or_else(|| ParseError::new(RANGE, text))
+    let digits = fraction.filter(|digits| (1..=SCALE).contains(digits)).ok_or(FORM)?;
+    for _ in digits..SCALE {
+        value = value.and_then(|value| append(value, negative, b'0'));
+    }
+    value.ok_or(RANGE)
 }
 
 /// Writes ten-thousandths in Cedar's canonical form, always with four digits after the point: `12.3400`.
@@ -50,10 +61,6 @@ pub fn format(value: i64) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let magnitude = value.unsigned_abs();
     format!("{sign}{}.{:0SCALE$}", magnitude / UNITS, magnitude % UNITS)
-}
-
-fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

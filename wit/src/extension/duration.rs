@@ -3,11 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::ParseError;
-
-/// Milliseconds in each unit, in the only order in which units may follow one another.
-const UNITS: [(&str, i128); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+use super::{ParseError, append};
 
 const FORM: &str = "a duration such as `1d2h3m4s5ms`, with its units in this order";
 const RANGE: &str = "a duration from -9223372036854775808ms to 9223372036854775807ms";
@@ -21,41 +17,54 @@ const RANGE: &str = "a duration from -9223372036854775808ms to 92233720368547758
 ///
 /// The text has another form, or the whole is out of range.
 pub fn parse(text: &str) -> Result<i64, ParseError> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text),
+    read(text).map_err(|expected| ParseError::new(expected, text))
+}
+
+/// As [`parse`]; the error is what was expected.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn read(text: &str) -> Result<i64, &'static str> {
+    let (negative, mut rest) = match text.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
     };
-    if rest.is_empty() {
-        return Err(ParseError::new(FORM, text));
-    }
-    let mut units = UNITS.iter();
-    // `None` once it is past all bounds; the rest of the text must still have the right form.
-    let mut total = Some(0_i128);
-    while !rest.is_empty() {
-        let (quantity, after) = split_where(rest, |character| !character.is_ascii_digit());
-        let (unit, after) = split_where(after, |character| character.is_ascii_digit());
-        rest = after;
-        let known = units.by_ref().find(|(name, _)| *name == unit);
-        let Some((_, millis)) = known.filter(|_| !quantity.is_empty()) else {
-            return Err(ParseError::new(FORM, text));
+    // `None` once it is past all bounds; the rest of the text must still have the right form. All quantities have the same
+    // sign, so that nothing comes back from there.
+    let mut total = Some(0_i64);
+    let mut last = 0;
+    loop {
+        let mut quantity = None;
+        while let [digit @ b'0'..=b'9', after @ ..] = rest {
+            quantity = Some(quantity.unwrap_or(Some(0)).and_then(|value| append(value, negative, *digit)));
+            rest = after;
+        }
+        let (millis, after) = match rest {
+            [b'd', after @ ..] => (86_400_000, after),
+            [b'h', after @ ..] => (3_600_000, after),
+            [b'm', b's', after @ ..] => (1, after),
+            [b'm', after @ ..] => (60_000, after),
+            [b's', after @ ..] => (1_000, after),
+            _ => return Err(FORM),
         };
-        total = total
-            .zip(quantity.parse::<i128>().ok())
-            .and_then(|(total, quantity)| total.checked_add(quantity.checked_mul(*millis)?));
+        // Units follow one another from the largest to the smallest.
+        let Some(quantity) = quantity.filter(|_| last == 0 || millis < last) else { return Err(FORM) };
+        last = millis;
+        rest = after;
+        total = match (total, quantity) {
+            (Some(total), Some(quantity)) => quantity.checked_mul(millis).and_then(|more| total.checked_add(more)),
+            _ => None,
+        };
+        if rest.is_empty() {
+            return total.ok_or(RANGE);
+        }
     }
-    total
-        .and_then(|total| i64::try_from(total.checked_mul(sign)?).ok())
-        .ok_or_else(|| ParseError::new(RANGE, text))
 }
 
 /// Writes milliseconds in Cedar's canonical form, without larger units: `93784005ms`.
 pub fn format(millis: i64) -> String {
     format!("{millis}ms")
-}
-
-/// Splits `text` before the first character that `stops` accepts.
-fn split_where(text: &str, stops: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at_checked(text.find(stops).unwrap_or(text.len())).unwrap_or((text, ""))
 }
 
 #[cfg(test)]

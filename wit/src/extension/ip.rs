@@ -17,7 +17,10 @@ const PREFIX_V6: &str = "an IPv6 prefix length from 0 to 128, without leading ze
 /// IPv4 address differs from the IPv6 address that embeds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IpNetwork {
-    address: IpAddr,
+    /// 32 or 128.
+    bits: u8,
+    /// The address in network byte order; zeros behind one of four bytes.
+    octets: [u8; 16],
     prefix: u8,
 }
 
@@ -28,16 +31,38 @@ impl IpNetwork {
     ///
     /// The prefix is longer than the address: 32 bits for IPv4, 128 for IPv6.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, ParseError> {
-        Self::checked(address, prefix).ok_or_else(|| ParseError::new(prefix_form(address), "a longer one"))
+        let network = match address {
+            IpAddr::V4(address) => Self::from_octets(&address.octets(), prefix),
+            IpAddr::V6(address) => Self::from_octets(&address.octets(), prefix),
+        };
+        network.ok_or_else(|| ParseError::new(prefix_form(address.is_ipv4()), "a longer one"))
     }
 
-    fn checked(address: IpAddr, prefix: u8) -> Option<Self> {
-        (prefix <= bits(address)).then_some(Self { address, prefix })
+    /// As [`Self::new`], with the address as 4 or 16 bytes in network byte order; `None` for another number of bytes too.
+    pub fn from_octets(address: &[u8], prefix: u8) -> Option<Self> {
+        let bits = match address.len() {
+            4 => 32,
+            16 => 128,
+            _ => return None,
+        };
+        let mut octets = [0; 16];
+        for (octet, byte) in octets.iter_mut().zip(address) {
+            *octet = *byte;
+        }
+        (prefix <= bits).then_some(Self { bits, octets, prefix })
     }
 
     /// The address, with all bits it was written with.
     pub fn address(&self) -> IpAddr {
-        self.address
+        match self.octets {
+            [a, b, c, d, ..] if self.is_ipv4() => IpAddr::from([a, b, c, d]),
+            octets => IpAddr::from(octets),
+        }
+    }
+
+    /// Whether the address is IPv4, not IPv6.
+    pub fn is_ipv4(&self) -> bool {
+        self.bits == 32
     }
 
     /// The length of the prefix in bits, at most 32 for IPv4 and 128 for IPv6.
@@ -47,37 +72,46 @@ impl IpNetwork {
 
     /// Whether all of it lies in 127.0.0.0/8, or it is ::1.
     pub fn is_loopback(&self) -> bool {
-        self.address.is_loopback() && self.prefix >= if self.address.is_ipv4() { 8 } else { 128 }
+        if self.is_ipv4() {
+            self.starts_with(&[127], 8)
+        } else {
+            self.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 128)
+        }
     }
 
     /// Whether all of it lies in 224.0.0.0/4 or ff00::/8.
     pub fn is_multicast(&self) -> bool {
-        self.address.is_multicast() && self.prefix >= if self.address.is_ipv4() { 4 } else { 8 }
+        if self.is_ipv4() { self.starts_with(&[224], 4) } else { self.starts_with(&[255], 8) }
     }
 
     /// Whether every address of this network is one of `other`'s. Never so for IPv4 and IPv6 mixed.
     pub fn is_in(&self, other: &Self) -> bool {
-        let (first, last) = self.range();
-        let (other_first, other_last) = other.range();
-        self.address.is_ipv4() == other.address.is_ipv4() && other_first <= first && last <= other_last
+        self.bits == other.bits && self.starts_with(&other.octets, other.prefix)
     }
 
-    /// The first and the last address, as numbers.
-    fn range(&self) -> (u128, u128) {
-        let address = match self.address {
-            IpAddr::V4(address) => u128::from(u32::from(address)),
-            IpAddr::V6(address) => u128::from(address),
-        };
-        let host_bits = u32::from(bits(self.address).saturating_sub(self.prefix));
-        let host = u128::MAX.checked_shr(128_u32.saturating_sub(host_bits)).unwrap_or(0);
-        (address & !host, address | host)
+    /// Whether the first `prefix` bits are those of `octets` in every address of this network.
+    fn starts_with(&self, octets: &[u8], prefix: u8) -> bool {
+        let mut left = prefix;
+        for (ours, octet) in self.octets.iter().zip(octets) {
+            let ignored = 8_u8.saturating_sub(left);
+            if u32::from(ours ^ octet) >> ignored != 0 {
+                return false;
+            }
+            left = left.saturating_sub(8);
+        }
+        self.prefix >= prefix
     }
 }
 
 impl From<IpAddr> for IpNetwork {
     /// A single address.
     fn from(address: IpAddr) -> Self {
-        Self { address, prefix: bits(address) }
+        let (bits, mut octets) = (if address.is_ipv4() { 32 } else { 128 }, [0; 16]);
+        match address {
+            IpAddr::V4(address) => octets.iter_mut().zip(address.octets()).for_each(|(octet, byte)| *octet = byte),
+            IpAddr::V6(address) => octets = address.octets(),
+        }
+        Self { bits, octets, prefix: bits }
     }
 }
 
@@ -91,24 +125,105 @@ impl FromStr for IpNetwork {
     /// The text is not an address with an optional prefix length, writes a part of an IPv6 address in IPv4 notation,
     /// or has leading zeros in an IPv4 address or a prefix length.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        // Cedar reads addresses with the standard library too, and refuses dots in IPv6. Its limit of 43 bytes needs
-        // no check: no text that gets past the others is longer.
-        let dotted = address.contains('.');
-        let address = address.parse::<IpAddr>().map_err(|_| ParseError::new(ADDRESS, text))?;
-        if address.is_ipv6() && dotted {
-            return Err(ParseError::new(HEXADECIMAL, text));
+        Self::read(text).map_err(|expected| ParseError::new(expected, text))
+    }
+}
+
+impl IpNetwork {
+    /// As [`Self::from_str`]; the error is what was expected.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_str`].
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        // Cedar's limit of 43 bytes needs no check: no text that is read here is longer.
+        let text = text.as_bytes();
+        let end = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+        let (address, prefix) = text.split_at_checked(end).ok_or(ADDRESS)?;
+        let mut network = if address.contains(&b':') { read_v6(address)? } else { read_v4(address).ok_or(ADDRESS)? };
+        if let [_, prefix @ ..] = prefix {
+            let length = decimal(prefix).filter(|length| *length <= network.bits);
+            network.prefix = length.ok_or(prefix_form(network.is_ipv4()))?;
         }
-        match prefix {
-            None => Ok(Self::from(address)),
-            Some(prefix) => {
-                let network = prefix_length(prefix).and_then(|prefix| Self::checked(address, prefix));
-                network.ok_or_else(|| ParseError::new(prefix_form(address), text))
+        Ok(network)
+    }
+}
+
+fn read_v4(mut text: &[u8]) -> Option<IpNetwork> {
+    let mut octets = [0; 16];
+    for (index, octet) in octets.iter_mut().take(4).enumerate() {
+        if index > 0 {
+            text = text.strip_prefix(b".")?;
+        }
+        let end = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+        let (digits, rest) = text.split_at_checked(end)?;
+        *octet = decimal(digits)?;
+        text = rest;
+    }
+    text.is_empty().then_some(IpNetwork { bits: 32, octets, prefix: 32 })
+}
+
+fn read_v6(mut text: &[u8]) -> Result<IpNetwork, &'static str> {
+    let mut groups = [0_u16; 8];
+    let mut count = 0;
+    // How many groups stand before the `::`.
+    let mut gap = None;
+    loop {
+        if let [b':', b':', rest @ ..] = text {
+            if gap.is_some() {
+                return Err(ADDRESS);
             }
+            gap = Some(count);
+            text = rest;
+            if text.is_empty() {
+                break;
+            }
+        } else if count > 0 {
+            text = text.strip_prefix(b":").ok_or(ADDRESS)?;
         }
+        let group = groups.get_mut(count).ok_or(ADDRESS)?;
+        let mut digits = 0;
+        while let Some(digit) = text.first().and_then(|byte| char::from(*byte).to_digit(16)) {
+            *group = *group << 4 | digit as u16;
+            digits += 1;
+            text = text.get(1..).unwrap_or_default();
+        }
+        if text.first() == Some(&b'.') && (count > 0 || gap.is_some()) {
+            return Err(HEXADECIMAL);
+        }
+        if !(1..=4).contains(&digits) {
+            return Err(ADDRESS);
+        }
+        count += 1;
+        if text.is_empty() {
+            break;
+        }
+    }
+    // What the `::` leaves out, at least one group.
+    let missing = groups.len() - count;
+    if gap.is_some() != (missing > 0) {
+        return Err(ADDRESS);
+    }
+    let mut octets = [0; 16];
+    for (index, group) in groups.iter().take(count).enumerate() {
+        let place = if gap.is_some_and(|gap| index >= gap) { index + missing } else { index };
+        for (octet, byte) in octets.iter_mut().skip(2 * place).zip(group.to_be_bytes()) {
+            *octet = byte;
+        }
+    }
+    Ok(IpNetwork { bits: 128, octets, prefix: 128 })
+}
+
+/// A number up to 255 in plain digits; `None` for a sign, a leading zero or more.
+fn decimal(text: &[u8]) -> Option<u8> {
+    let mut number = 0_u8;
+    for byte in text {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        number = number.checked_mul(10)?.checked_add(digit)?;
+    }
+    match text {
+        [] | [b'0', _, ..] => None,
+        _ => Some(number),
     }
 }
 
@@ -117,7 +232,7 @@ impl fmt::Display for IpNetwork {
     ///
     /// Those are in hexadecimal like all of IPv6: Cedar 4.14 would write `::ffff:127.0.0.1/128`, which it refuses.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
+        match self.address() {
             IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
                 let [.., high, low] = address.segments();
                 write!(formatter, "::ffff:{high:x}:{low:x}/{}", self.prefix)
@@ -127,20 +242,9 @@ impl fmt::Display for IpNetwork {
     }
 }
 
-/// The number of bits in an address.
-fn bits(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
 /// What to say is expected of the prefix length of an address.
-fn prefix_form(address: IpAddr) -> &'static str {
-    if address.is_ipv4() { PREFIX_V4 } else { PREFIX_V6 }
-}
-
-/// A prefix length in plain digits; `None` for a sign, a leading zero or more than 255.
-fn prefix_length(text: &str) -> Option<u8> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| plain)
+fn prefix_form(is_ipv4: bool) -> &'static str {
+    if is_ipv4 { PREFIX_V4 } else { PREFIX_V6 }
 }
 
 #[cfg(test)]

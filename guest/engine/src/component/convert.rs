@@ -1,66 +1,63 @@
 //! From the contract's flattened records to the engine's values.
 
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use bumpalo::Bump;
 use tamis_contract::extension::IpNetwork;
 use tamis_contract::value::{Field, Uid, Value, record_fields};
 
-use super::bindings::exports::tamis::policy::gates;
+use super::abi::{self, List};
 use crate::program::Program;
 use crate::request::{Entity, RawRequest};
 use crate::typed::Chunk;
 
 /// The request that the host made.
-pub(super) fn request<'a>(raw: &'a gates::Request, arena: &'a Bump) -> RawRequest<'a> {
-    let values = values(&raw.values, arena);
+pub(super) fn request<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> RawRequest<'a> {
+    let values = values(raw.values, arena);
     let mut entities = Vec::new();
-    for entity in &raw.entities {
+    for entity in raw.entities.items() {
         entities.push(Entity {
             uid: uid(&entity.uid),
-            attributes: fields(&values, &entity.attributes, arena),
-            tags: fields(&values, &entity.tags, arena),
-            ancestors: uids(&entity.ancestors),
+            attributes: fields(&values, entity.attributes, arena),
+            tags: fields(&values, entity.tags, arena),
+            ancestors: uids(entity.ancestors),
         });
     }
     RawRequest {
         principal: raw.principal as usize,
         subject: raw.subject as usize,
-        actors: raw.actors.iter().map(|actor| *actor as usize).collect(),
+        actors: raw.actors.items().iter().map(|actor| *actor as usize).collect(),
         action: uid(&raw.action),
-        context: fields(&values, &raw.context, arena),
+        context: fields(&values, raw.context, arena),
         entities,
     }
 }
 
 /// The chunk that the host made.
-pub(super) fn chunk<'a>(program: Program<'a>, raw: &'a gates::Chunk, arena: &'a Bump) -> Chunk<'a> {
-    let values = values(&raw.values, arena);
+pub(super) fn chunk<'a>(program: Program<'a>, raw: &abi::Chunk<'a>, arena: &'a Bump) -> Chunk<'a> {
+    let values = values(raw.values, arena);
     Chunk {
         program,
         uid: uid(&raw.uid),
-        attributes: fields(&values, &raw.attributes, arena),
-        tags: fields(&values, &raw.tags, arena),
-        ancestors: uids(&raw.ancestors),
+        attributes: fields(&values, raw.attributes, arena),
+        tags: fields(&values, raw.tags, arena),
+        ancestors: uids(raw.ancestors),
         arena,
     }
 }
 
-fn uid(raw: &gates::EntityUid) -> Uid<'_> {
-    Uid { entity_type: &raw.entity_type, id: &raw.id }
+fn uid<'a>(raw: &abi::Uid<'a>) -> Uid<'a> {
+    Uid { entity_type: raw.entity_type.text(), id: raw.id.text() }
 }
 
-fn uids(raw: &[gates::EntityUid]) -> Vec<Uid<'_>> {
-    raw.iter().map(uid).collect()
+fn uids<'a>(raw: List<'a, abi::Uid<'a>>) -> Vec<Uid<'a>> {
+    raw.items().iter().map(uid).collect()
 }
 
-fn fields<'a>(values: &[Value<'a>], raw: &'a [gates::Field], arena: &'a Bump) -> &'a [Field<'a>] {
+fn fields<'a>(values: &[Value<'a>], raw: List<'a, abi::Field<'a>>, arena: &'a Bump) -> &'a [Field<'a>] {
     let mut fields = Vec::new();
-    for field in raw {
-        let name: &String = &field.name;
-        fields.push((name.as_str(), at(values, field.value)));
+    for field in raw.items() {
+        fields.push((field.name.text(), at(values, field.value)));
     }
     record_fields(arena, fields)
 }
@@ -71,36 +68,31 @@ fn at<'a>(values: &[Value<'a>], index: u32) -> Value<'a> {
 }
 
 /// All values of an arena; children come first.
-fn values<'a>(raw: &'a [gates::Value], arena: &'a Bump) -> Vec<Value<'a>> {
+fn values<'a>(raw: List<'a, abi::Value<'a>>, arena: &'a Bump) -> Vec<Value<'a>> {
     let mut values = Vec::new();
-    for value in raw {
+    for value in raw.items() {
         let value = match value {
-            gates::Value::Boolean(value) => Value::Bool(*value),
-            gates::Value::Long(value) => Value::Long(*value),
-            gates::Value::Text(text) => Value::Text(text),
-            gates::Value::Entity(raw) => Value::entity(arena, uid(raw)),
-            gates::Value::Decimal(value) => Value::Decimal(*value),
-            gates::Value::Datetime(value) => Value::Datetime(*value),
-            gates::Value::Duration(value) => Value::Duration(*value),
-            gates::Value::Ip(raw) => network(raw, arena),
-            gates::Value::Set(elements) => {
-                Value::set(arena, elements.iter().map(|element| at(&values, *element)).collect())
+            abi::Value::Boolean(value) => Value::Bool(*value),
+            abi::Value::Long(value) => Value::Long(*value),
+            abi::Value::Text(text) => Value::Text(text.text()),
+            abi::Value::Entity(raw) => Value::entity(arena, uid(raw)),
+            abi::Value::Decimal(value) => Value::Decimal(*value),
+            abi::Value::Datetime(value) => Value::Datetime(*value),
+            abi::Value::Duration(value) => Value::Duration(*value),
+            abi::Value::Ip(raw) => network(raw, arena),
+            abi::Value::Set(elements) => {
+                Value::set(arena, elements.items().iter().map(|element| at(&values, *element)).collect())
             }
-            gates::Value::Record(raw) => Value::Record(fields(&values, raw, arena)),
-            gates::Value::IllTyped(reason) => Value::IllTyped(reason),
+            abi::Value::Record(raw) => Value::Record(fields(&values, *raw, arena)),
+            abi::Value::IllTyped(reason) => Value::IllTyped(reason.text()),
         };
         values.push(value);
     }
     values
 }
 
-fn network<'a>(raw: &gates::IpNetwork, arena: &'a Bump) -> Value<'a> {
-    let address = if let Ok(octets) = <[u8; 4]>::try_from(&*raw.address) {
-        Some(IpAddr::from(octets))
-    } else {
-        <[u8; 16]>::try_from(&*raw.address).ok().map(IpAddr::from)
-    };
-    match address.and_then(|address| IpNetwork::new(address, raw.prefix).ok()) {
+fn network<'a>(raw: &abi::IpNetwork<'a>, arena: &'a Bump) -> Value<'a> {
+    match IpNetwork::from_octets(raw.address.items(), raw.prefix) {
         Some(network) => Value::Ip(arena.alloc(network)),
         None => Value::IllTyped("it is not an address"),
     }

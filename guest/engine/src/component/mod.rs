@@ -1,23 +1,26 @@
 //! The exports of a compiled policy: from the contract's types to the engine's and back.
+//!
+//! They are the functions of the world `batch-policy` as the canonical ABI has them: where the parameters or the answer are too much
+//! for WebAssembly's own types, there is a pointer to them.
 
-mod bindings;
+#![allow(unsafe_code, reason = "the host calls these by their names and passes pointers")]
+
+mod abi;
 mod convert;
+mod manifest;
+mod memory;
 mod place;
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use bindings::exports::tamis::policy::{batch, gates};
+use abi::{Decision, List, PolicyError, Question, Rewrite, Text};
 use bumpalo::Bump;
-use tamis_contract::frame::{Form, FrameError, Reader};
 
 use crate::batch::Batch;
 use crate::fault::Fault;
-use crate::program::{Program, Section, Source};
+use crate::program::Program;
 use crate::request::RawRequest;
 use crate::typed;
-
-struct Policy;
 
 /// Ends the call: a host takes this for a trap and denies.
 fn abort() -> ! {
@@ -28,122 +31,102 @@ fn program() -> Program<'static> {
     Program::new(place::program()).unwrap_or_else(|_| abort())
 }
 
-impl gates::Guest for Policy {
-    fn describe() -> gates::Manifest {
-        manifest(&program()).unwrap_or_else(|_| abort())
-    }
-
-    fn filter_chunk(request: gates::Request, chunk: gates::Chunk) -> gates::Decision {
-        let arena = Bump::new();
-        decide(&request, &chunk, &arena).unwrap_or_else(|_| abort())
-    }
-
-    fn rewrite_query(_: gates::Request, _: gates::Query) -> gates::Rewrite {
-        let manifest = manifest(&program()).unwrap_or_else(|_| abort());
-        gates::Rewrite {
-            filter: gates::Filter {
-                root: 0,
-                nodes: [gates::Node::Always].into(),
-                operands: Vec::new(),
-                values: Vec::new(),
-            },
-            exact: false,
-            needs: manifest.footprint.into_iter().map(|entry| entry.attribute).collect(),
-            errors: Vec::new(),
-        }
-    }
+#[unsafe(export_name = "tamis:policy/gates@0.1.0#describe")]
+extern "C" fn describe() -> *const abi::Manifest<'static> {
+    memory::answer(manifest::manifest(&program(), memory::call()).unwrap_or_else(|_| abort()))
 }
 
-impl batch::Guest for Policy {
-    fn columns() -> Vec<batch::Column> {
-        let columns = program().columns().unwrap_or_else(|_| abort());
-        let column = |info: crate::program::ColumnInfo| batch::Column {
-            source: match info.source {
-                Source::Attribute => batch::Source::Attribute(info.attribute),
-                Source::EntityType => batch::Source::EntityType,
-                Source::Id => batch::Source::Id,
-                Source::Ancestors => batch::Source::Ancestors,
-                Source::Tags => batch::Source::Tags,
-            },
-            form: match info.form.form() {
-                Form::Codes => batch::Form::Codes,
-                Form::Longs => batch::Form::Longs,
-                Form::Texts => batch::Form::Texts,
-            },
-        };
-        columns.into_iter().map(column).collect()
-    }
-
-    fn prepare(request: Vec<u8>) -> u32 {
-        let program = program();
-        place::with_batch(|arena, batch| {
-            let request = RawRequest::read(arena.alloc_slice_copy(&request), arena).unwrap_or_else(|_| abort());
-            let request = request.complete(program, arena).unwrap_or_else(|_| abort());
-            let batch = batch.get_or_insert_with(|| Batch::new(program, arena).unwrap_or_else(|_| abort()));
-            batch.prepare(request).unwrap_or_else(|_| abort())
-        })
-    }
-
-    fn filter_chunks(prepared: u32, frame: Vec<u8>) -> Vec<u8> {
-        place::with_batch(|_, batch| {
-            let batch = batch.as_mut().unwrap_or_else(|| abort());
-            batch.filter(prepared, &frame).unwrap_or_else(|_| abort())
-        })
-    }
+#[unsafe(export_name = "tamis:policy/gates@0.1.0#filter-chunk")]
+extern "C" fn filter_chunk(question: &Question<'static>) -> *const Decision<'static> {
+    memory::answer(decide(question, memory::call()).unwrap_or_else(|_| abort()))
 }
 
-fn decide<'a>(
-    request: &'a gates::Request,
-    chunk: &'a gates::Chunk,
-    arena: &'a Bump,
-) -> Result<gates::Decision, Fault<'a>> {
+#[unsafe(export_name = "tamis:policy/gates@0.1.0#rewrite-query")]
+extern "C" fn rewrite_query(_: *const u8) -> *const Rewrite<'static> {
+    let arena = memory::call();
+    let manifest = manifest::manifest(&program(), arena).unwrap_or_else(|_| abort());
+    let nothing = abi::Filter {
+        root: 0,
+        nodes: [abi::Node::Always].as_slice().into(),
+        operands: [].as_slice().into(),
+        values: [].as_slice().into(),
+    };
+    let mut needs = Vec::new();
+    for entry in manifest.footprint.items() {
+        needs.push(entry.attribute);
+    }
+    memory::answer(Rewrite {
+        filter: nothing,
+        exact: false,
+        needs: list(arena, &needs),
+        errors: [].as_slice().into(),
+    })
+}
+
+#[unsafe(export_name = "tamis:policy/batch@0.1.0#columns")]
+extern "C" fn columns() -> *const List<'static, abi::Column> {
+    memory::answer(manifest::columns(&program(), memory::call()).unwrap_or_else(|_| abort()))
+}
+
+#[unsafe(export_name = "tamis:policy/batch@0.1.0#prepare")]
+extern "C" fn prepare(request: *const u8, size: usize) -> u32 {
+    // SAFETY: the host passes a list of bytes.
+    let request = unsafe { List::passed(request, size) }.items();
     let program = program();
-    let request = arena.alloc(convert::request(request, arena).complete(program, arena)?);
-    let chunk = arena.alloc(convert::chunk(program, chunk, arena));
+    let (arena, batch) = batch();
+    let request = RawRequest::read(arena.alloc_slice_copy(request), arena).unwrap_or_else(|_| abort());
+    let request = request.complete(program, arena).unwrap_or_else(|_| abort());
+    let prepared = batch.prepare(request).unwrap_or_else(|_| abort());
+    memory::answer(());
+    prepared
+}
+
+#[unsafe(export_name = "tamis:policy/batch@0.1.0#filter-chunks")]
+extern "C" fn filter_chunks(prepared: u32, frame: *const u8, size: usize) -> *const List<'static, u8> {
+    // SAFETY: the host passes a list of bytes.
+    let frame = unsafe { List::passed(frame, size) }.items();
+    let (_, batch) = batch();
+    let codes = batch.filter(prepared, frame).unwrap_or_else(|_| abort());
+    memory::answer(list(memory::call(), &codes))
+}
+
+fn batch() -> (&'static Bump, &'static mut Batch<'static>) {
+    place::batch(|arena| Batch::new(program(), arena).unwrap_or_else(|_| abort()))
+}
+
+/// Puts items where the host reads them.
+fn list<'a, T: Copy>(arena: &'a Bump, items: &[T]) -> List<'a, T> {
+    (&*arena.alloc_slice_copy(items)).into()
+}
+
+fn decide<'a>(question: &Question<'a>, arena: &'a Bump) -> Result<Decision<'a>, Fault<'a>> {
+    let program = program();
+    let request = arena.alloc(convert::request(&question.request, arena).complete(program, arena)?);
+    let chunk = arena.alloc(convert::chunk(program, &question.chunk, arena));
     let decision = typed::decide(program, arena, request, chunk)?;
-    let rule_id = |rule: u32| program.text(program.rule(rule)?.id).map(String::from);
+    let rule_id = |rule: u32| program.text(program.rule(rule)?.id).map(Text::from);
     let mut reasons = Vec::new();
     for rule in decision.reasons {
         reasons.push(rule_id(rule)?);
     }
     let mut errors = Vec::new();
     for (rule, fault) in decision.faults {
-        errors.push(gates::PolicyError { policy: rule_id(rule)?, message: fault.message() });
+        let message = &*arena.alloc_str(&fault.message());
+        errors.push(PolicyError { policy: rule_id(rule)?, message: message.into() });
     }
     let mut redact = Vec::new();
     for path in decision.redact {
-        redact.push(path.into_iter().map(String::from).collect());
-    }
-    Ok(gates::Decision { allow: decision.allow, reasons, errors, redact, redact_text: decision.redact_text })
-}
-
-/// The manifest: name, whether it rewrites, digest, producer, footprint, rules.
-fn manifest(program: &Program<'_>) -> Result<gates::Manifest, FrameError> {
-    let mut reader = Reader::new(program.section(Section::Manifest));
-    let contract = String::from(reader.text()?);
-    let name = String::from(reader.text()?);
-    let can_rewrite = reader.byte()? != 0;
-    let source_digest = String::from(reader.text()?);
-    let producer = String::from(reader.text()?);
-    let mut footprint = Vec::new();
-    for _ in 0..reader.size()? {
-        let name = String::from(reader.text()?);
-        let value_type = String::from(reader.text()?);
-        let optional = reader.byte()? != 0;
-        let attribute = gates::Attribute {
-            path: [name].into(),
-            value_type: if value_type.is_empty() { None } else { Some(value_type) },
-        };
-        footprint.push(gates::FootprintAttribute { attribute, optional });
-    }
-    let mut policies = Vec::new();
-    for _ in 0..reader.size()? {
-        let id = String::from(reader.text()?);
-        let mut annotations = Vec::new();
-        for _ in 0..reader.size()? {
-            annotations.push((String::from(reader.text()?), String::from(reader.text()?)));
+        let mut names: Vec<Text<'_>> = Vec::new();
+        for name in path {
+            names.push(name.into());
         }
-        policies.push(gates::PolicyInfo { id, annotations });
+        redact.push(list(arena, &names));
     }
-    Ok(gates::Manifest { contract, name, footprint, policies, can_rewrite, source_digest, producer })
+    Ok(Decision {
+        allow: decision.allow,
+        reasons: list(arena, &reasons),
+        errors: list(arena, &errors),
+        redact: list(arena, &redact),
+        redact_text: decision.redact_text,
+    })
 }

@@ -1,17 +1,13 @@
-//! What a module without the standard library must do itself: find its program, keep its state, allocate, and stop.
+//! What a module without the standard library must do itself besides allocating: find its program, keep its state, and stop.
 
 #![allow(unsafe_code, reason = "the program lies where the compiler put it; a policy has one thread")]
 
-use alloc::boxed::Box;
-use core::cell::RefCell;
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use bumpalo::Bump;
 
 use crate::batch::Batch;
-
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -35,20 +31,29 @@ pub(super) fn program() -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(address as *const u8, size as usize) }
 }
 
-struct OneThread<T>(RefCell<T>);
+/// What only one thread ever uses.
+pub(super) struct OneThread<T>(pub(super) T);
 
 // SAFETY: the host's engine has threads switched off, so nothing is ever shared.
 unsafe impl<T> Sync for OneThread<T> {}
 
-/// Lets `act` at what was prepared in this instance, and at the arena that lasts as long.
-pub(super) fn with_batch<R>(act: impl FnOnce(&'static Bump, &mut Option<Batch<'static>>) -> R) -> R {
-    static BATCH: OneThread<Option<Batch<'static>>> = OneThread(RefCell::new(None));
-    static ARENA: OneThread<Option<&'static Bump>> = OneThread(RefCell::new(None));
-    match (BATCH.0.try_borrow_mut(), ARENA.0.try_borrow_mut()) {
-        (Ok(mut batch), Ok(mut arena)) => {
-            let arena = arena.get_or_insert_with(|| Box::leak(Box::new(Bump::new())));
-            act(arena, &mut batch)
-        }
-        _ => super::abort(),
+/// What lasts as long as the instance: an arena, and what was prepared.
+struct Lasting {
+    arena: Bump,
+    batch: Option<Batch<'static>>,
+}
+
+static LASTING: OneThread<UnsafeCell<Option<Lasting>>> = OneThread(UnsafeCell::new(None));
+
+/// The batch of this instance, made at the first call, and the arena that lasts as long.
+pub(super) fn batch(
+    make: fn(&'static Bump) -> Batch<'static>,
+) -> (&'static Bump, &'static mut Batch<'static>) {
+    // SAFETY: there is one thread, and the exported functions, none of which calls another, ask for this once each. What is in the
+    // static is never replaced once it is there, so the arena is never moved or freed.
+    unsafe {
+        let lasting = (*LASTING.0.get()).get_or_insert_with(|| Lasting { arena: Bump::new(), batch: None });
+        let arena: &'static Bump = &*core::ptr::from_ref(&lasting.arena);
+        (arena, lasting.batch.get_or_insert_with(|| make(arena)))
     }
 }

@@ -1,0 +1,116 @@
+//! The engine that every compiled policy contains: its bytes come from the tree, and in a component it decides as it does natively.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tamis_compiler::Named;
+use tamis_core::Request;
+use tamis_core::request::KnownEntities;
+use tamis_runtime::{Limits, Policy, Runtime};
+use tamis_tests::cedar::case::Case;
+use tamis_tests::cedar::generate::{self, Knobs};
+use tamis_tests::cedar::oracle::{self, Verdict};
+use tamis_tests::root;
+
+/// Random cases that are compiled, loaded and asked: loading takes most of a second without optimisation.
+const CASES: u64 = 12;
+
+#[test]
+fn the_engine_in_the_tree_is_built_from_it() {
+    if let Some(reason) = cannot_build() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let built = folder.path().join("engine.wasm");
+    let output = Command::new(root().join("run")).arg("engine").arg(&built).output().unwrap();
+    assert!(output.status.success(), "./run engine: {}", String::from_utf8_lossy(&output.stderr));
+    let committed = std::fs::read(root().join("guest/compiler/engine.wasm")).unwrap();
+    assert!(
+        std::fs::read(&built).unwrap() == committed,
+        "guest/compiler/engine.wasm is not what the tree builds: run `./run engine` and commit it",
+    );
+}
+
+/// Why this machine cannot build the engine as it is in the tree.
+fn cannot_build() -> Option<String> {
+    let pinned = std::fs::read_to_string(root().join("rust-toolchain.toml")).unwrap();
+    let pinned =
+        pinned.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"').to_owned();
+    if std::env::var_os("TAMIS_RUSTC").is_some() {
+        return Some(format!("TAMIS_RUSTC names another compiler than the pinned {pinned}"));
+    }
+    let rustc = |arguments: &[&str]| {
+        let output = Command::new("rustc").args(arguments).current_dir(root()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(version) = rustc(&["--version"]) else { return Some("there is no rustc".to_owned()) };
+    if !version.starts_with(&format!("rustc {pinned} ")) {
+        return Some(format!("this is {version}, and the pinned compiler is {pinned}"));
+    }
+    let target = PathBuf::from(rustc(&["--print", "sysroot"])?).join("lib/rustlib/wasm32-unknown-unknown");
+    (!target.is_dir()).then(|| format!("{} is missing", target.display()))
+}
+
+#[test]
+fn a_component_decides_as_cedar() {
+    let mut asked = 0;
+    for seed in 0..CASES {
+        let case = generate::draft(seed, &Knobs::alternating(seed)).case();
+        if let Ok(expected) = oracle::decide(&case) {
+            assert_eq!(decide(&case), expected, "seed {seed}:\n{}", case.policies);
+            asked += expected.len();
+        }
+    }
+    assert!(asked > 0);
+}
+
+/// What the component that a case's policies compile to decides on each request.
+fn decide(case: &Case) -> Vec<Verdict> {
+    let policies = Named { name: "policies", text: &case.policies };
+    let schema = case.schema.as_deref().map(|text| Named { name: "schema", text });
+    let component = tamis_compiler::compile("case", policies, schema).unwrap().component;
+    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+    let entities = KnownEntities::from_json(&case.entities.to_string()).unwrap();
+    // Rules are in the order of the source, as Cedar numbers policies; what `@id` calls them is another matter.
+    let name = |id: &String| {
+        let number = policy.manifest().policies.iter().position(|rule| rule.id == *id).unwrap();
+        format!("policy{number}")
+    };
+    let mut verdicts = Vec::new();
+    for request in &case.requests {
+        let (request, chunk) = Request::evaluation_from_json(&request.to_string(), &entities).unwrap();
+        let decision = policy.filter(&request, &[chunk]).unwrap().remove(0);
+        verdicts.push(Verdict {
+            allow: decision.allow,
+            reasons: decision.reasons.iter().map(name).collect(),
+            errors: decision.errors.iter().map(|error| name(&error.policy)).collect(),
+        });
+    }
+    verdicts
+}
+
+#[test]
+fn a_session_may_go_on_for_long() {
+    let text = r#"permit(principal, action, resource) when { resource.tags.contains("x") || resource.name like "*a*" };"#;
+    let compiled = tamis_compiler::compile("long", Named { name: "long.cedar", text }, None).unwrap();
+    // Each chunk takes some 2 kB to pass: all of them would not fit.
+    let limits =
+        Limits { memory: 2 << 20, deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &limits).unwrap();
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    let tags: Vec<String> = (0..50).map(|number| format!("\"tag {number}\"")).collect();
+    let chunk = |number: usize| {
+        let x = if number.is_multiple_of(2) { ",\"x\"" } else { "" };
+        let tags = tags.join(",");
+        tamis_tests::chunk(&format!(
+            r#"{{"id":"{number}","attributes":{{"name":"bcd","tags":[{tags}{x}]}}}}"#
+        ))
+    };
+    let chunks: Vec<_> = (0..2_000).map(chunk).collect();
+    let decisions = policy.filter(&request, &chunks).unwrap();
+    for (number, decision) in decisions.iter().enumerate() {
+        assert_eq!(decision.allow, number.is_multiple_of(2), "{number}: {decision:?}");
+    }
+}
