@@ -13,6 +13,7 @@ use core::ptr::null_mut;
 use bumpalo::Bump;
 
 use super::place::OneThread;
+use crate::program::damaged;
 
 /// Bytes in a page of memory.
 const PAGE: usize = 65_536;
@@ -38,14 +39,14 @@ fn power(size: usize) -> u32 {
 }
 
 impl Blocks {
-    /// A block of 2 to the power of `power` bytes, never used; null if there is no memory left.
-    fn carve(&mut self, power: u32) -> *mut u8 {
-        let Some(size) = 1_usize.checked_shl(power) else { return null_mut() };
+    /// A block of 2 to the power of `power` bytes, never used. Without memory for it the call ends.
+    fn carve(&mut self, power: u32) -> usize {
+        let size = 1_usize.checked_shl(power).unwrap_or_else(|| damaged());
         if self.end - self.fresh < size {
             let pages = size.div_ceil(PAGE);
             let before = memory_grow::<0>(pages);
             if before == usize::MAX {
-                return null_mut();
+                damaged();
             }
             if before * PAGE != self.end {
                 self.fresh = before * PAGE;
@@ -54,7 +55,7 @@ impl Blocks {
         }
         let block = self.fresh;
         self.fresh += size;
-        block as *mut u8
+        block
     }
 }
 
@@ -72,7 +73,7 @@ unsafe impl GlobalAlloc for OneThread<UnsafeCell<Blocks>> {
                 *first = unsafe { block.cast::<*mut u8>().read() };
                 block
             }
-            _ => blocks.carve(power),
+            _ => blocks.carve(power) as *mut u8,
         }
     }
 
@@ -95,10 +96,8 @@ unsafe impl GlobalAlloc for OneThread<UnsafeCell<Blocks>> {
         // SAFETY: a layout of more bytes is as valid as the caller's, and both blocks have room for what is copied.
         unsafe {
             let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !larger.is_null() {
-                larger.copy_from_nonoverlapping(block, layout.size().min(size));
-                self.dealloc(block, layout);
-            }
+            larger.copy_from_nonoverlapping(block, layout.size().min(size));
+            self.dealloc(block, layout);
             larger
         }
     }
@@ -140,7 +139,7 @@ pub(super) fn answer<T: Copy>(answer: T) -> *const T {
 /// Makes room for what the host is about to pass. It frees nothing, so an old block may stay as it is until the call ends.
 #[unsafe(no_mangle)]
 extern "C" fn cabi_realloc(block: *const u8, size: usize, align: usize, wanted: usize) -> *mut u8 {
-    let Ok(layout) = Layout::from_size_align(wanted, align) else { super::abort() };
+    let Ok(layout) = Layout::from_size_align(wanted, align) else { damaged() };
     let room = call().alloc_layout(layout).as_ptr();
     // SAFETY: the host passes a block of `size` bytes, or none, and both have room for what is copied.
     unsafe { room.copy_from_nonoverlapping(block, size.min(wanted)) };

@@ -8,10 +8,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use bumpalo::Bump;
 
 use crate::batch::Batch;
+use crate::program::damaged;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    super::abort()
+    damaged()
 }
 
 /// Address and size of the program. The compiler finds this by its name and writes both numbers here.
