@@ -223,16 +223,17 @@ impl Residual {
 fn of_code(block: &Block<'_>, wanted: u64, node: u32, column: usize, memo: &mut Vec<u8>) -> Outcome {
     let Some(Column::Codes { codes, .. }) = block.columns.get(column) else { return Outcome::default() };
     let codes = codes.get(block.start..).unwrap_or_default();
-    let codes = codes.get(..codes.len().min(64)).unwrap_or_default();
     let mut outcome = Outcome::default();
-    for (position, code) in codes.iter().enumerate() {
+    // Most conditions are asked about few chunks: those that the conditions before them left.
+    let mut left = wanted;
+    while left != 0 {
+        let position = left.trailing_zeros();
+        left &= left - 1;
+        let Some(code) = codes.get(position as usize) else { break };
         let code = u32::from_le_bytes(*code) as usize;
         let mut known = memo.get(code).copied().unwrap_or(memo::UNKNOWN);
         if known == memo::UNKNOWN {
-            if wanted >> position & 1 == 0 {
-                continue;
-            }
-            known = match (block.evaluate)(node, block.start + position) {
+            known = match (block.evaluate)(node, block.start + position as usize) {
                 Some(true) => memo::YES,
                 Some(false) => memo::NO,
                 None => memo::FAULT,
