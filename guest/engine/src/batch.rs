@@ -115,9 +115,9 @@ impl<'a> Batch<'a> {
             for position in 0..size {
                 let bit = |bits: u64| (bits >> position & 1) as u8;
                 verdicts.push(
-                    bit(decided.allow) * verdict::ALLOW
-                        | bit(decided.redact) * verdict::REDACT
-                        | bit(faults) * verdict::FAULT,
+                    (bit(decided.allow) * verdict::ALLOW)
+                        | (bit(decided.redact) * verdict::REDACT)
+                        | (bit(faults) * verdict::FAULT),
                 );
             }
         }
