@@ -7,7 +7,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr::null_mut;
 
 use bumpalo::Bump;
@@ -104,35 +104,32 @@ unsafe impl GlobalAlloc for OneThread<UnsafeCell<Blocks>> {
 }
 
 /// What lasts for one call: what the host passes, what is answered, and all between. One arena, emptied when the next call begins.
-struct Call {
-    arena: Bump,
-    answered: bool,
-}
-
-static CALL: OneThread<UnsafeCell<Option<Call>>> = OneThread(UnsafeCell::new(None));
+static ARENA: OneThread<UnsafeCell<Option<Bump>>> = OneThread(UnsafeCell::new(None));
+/// Whether the current call has its answer.
+static ANSWERED: OneThread<Cell<bool>> = OneThread(Cell::new(false));
 
 /// The arena of the current call.
 ///
 /// References into it last until [`answer`]: no longer than the function that is exported. Without a call, one begins.
 pub(super) fn call() -> &'static Bump {
-    // SAFETY: there is one thread, and no reference to the call itself is kept. After `answer` the host reads the answer before it
-    // calls again, and only then is the arena emptied, when nothing refers into it.
-    let call = unsafe { &mut *CALL.0.get() };
-    let call = call.get_or_insert_with(|| Call { arena: Bump::new(), answered: false });
-    if call.answered {
-        call.answered = false;
-        call.arena.reset();
+    if ANSWERED.0.replace(false) {
+        // SAFETY: there is one thread. The host has read the answer before it calls again, so nothing refers to the arena.
+        if let Some(arena) = unsafe { &mut *ARENA.0.get() } {
+            arena.reset();
+        }
     }
-    &call.arena
+    // SAFETY: there is one thread, and until the call is answered the arena is only shared.
+    match unsafe { &*ARENA.0.get() } {
+        Some(arena) => arena,
+        // SAFETY: there is no arena that anything could refer to.
+        None => unsafe { &mut *ARENA.0.get() }.insert(Bump::new()),
+    }
 }
 
 /// Ends the call with an answer, which the host reads before it calls again.
 pub(super) fn answer<T: Copy>(answer: T) -> *const T {
     let place = call().alloc(answer);
-    // SAFETY: as in `call`.
-    if let Some(call) = unsafe { &mut *CALL.0.get() } {
-        call.answered = true;
-    }
+    ANSWERED.0.set(true);
     place
 }
 
