@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use bumpalo::Bump;
 
 use crate::extension::IpNetwork;
-use crate::value::{Field, Uid, Value, record_fields, sort};
+use crate::value::{Field, Uid, Value, record_of};
 
 /// Values inside values nest at most this deep, as JSON does in hosts.
 const MAX_DEPTH: usize = 130;
@@ -203,17 +203,31 @@ impl<'a> Reader<'a> {
         Ok(Uid { entity_type: self.text()?, id: self.text()? })
     }
 
-    /// Several such, in ascending order.
+    /// Several such: a set of entities.
     ///
     /// # Errors
     /// If the bytes are not that.
-    pub fn uids(&mut self) -> Result<Vec<Uid<'a>>, FrameError> {
-        let mut uids = Vec::new();
-        for _ in 0..self.size()? {
-            uids.push(self.uid()?);
+    pub fn uids(&mut self, arena: &'a Bump) -> Result<&'a [Value<'a>], FrameError> {
+        let uids = self.slots(arena)?;
+        for uid in uids.iter_mut() {
+            *uid = Value::entity(arena, self.uid()?);
         }
-        sort(&mut uids, |a, b| a < b);
-        Ok(uids)
+        match Value::set_of(uids) {
+            Value::Set(uids) => Ok(uids),
+            _ => Err(FrameError),
+        }
+    }
+
+    /// Room for the values that follow their number.
+    fn slots(&mut self, arena: &'a Bump) -> Result<&'a mut [Value<'a>], FrameError> {
+        let count = self.count()?;
+        Ok(arena.alloc_slice_fill_copy(count, Value::Bool(false)))
+    }
+
+    /// How many items follow. Each takes a byte or more, so there is never room for more of them than of bytes.
+    fn count(&mut self) -> Result<usize, FrameError> {
+        let count = self.size()?;
+        if count > self.rest.len() { Err(FrameError) } else { Ok(count) }
     }
 
     /// The same bytes in an arena, which may outlive these.
@@ -243,11 +257,12 @@ impl<'a> Reader<'a> {
     }
 
     fn nested_fields(&mut self, arena: &'a Bump, depth: usize) -> Result<&'a [Field<'a>], FrameError> {
-        let mut fields = Vec::new();
-        for _ in 0..self.size()? {
-            fields.push((self.text()?, self.nested(arena, depth + 1)?));
+        let count = self.count()?;
+        let fields = arena.alloc_slice_fill_copy(count, ("", Value::Bool(false)));
+        for field in fields.iter_mut() {
+            *field = (self.text()?, self.nested(arena, depth + 1)?);
         }
-        Ok(record_fields(arena, fields))
+        Ok(record_of(fields))
     }
 
     fn nested(&mut self, arena: &'a Bump, depth: usize) -> Result<Value<'a>, FrameError> {
@@ -266,11 +281,11 @@ impl<'a> Reader<'a> {
             tag::IPV4 => self.network(arena, 4)?,
             tag::IPV6 => self.network(arena, 16)?,
             tag::SET => {
-                let mut elements = Vec::new();
-                for _ in 0..self.size()? {
-                    elements.push(self.nested(arena, depth + 1)?);
+                let elements = self.slots(arena)?;
+                for element in elements.iter_mut() {
+                    *element = self.nested(arena, depth + 1)?;
                 }
-                Value::set(arena, elements)
+                Value::set_of(elements)
             }
             tag::RECORD => Value::Record(self.nested_fields(arena, depth)?),
             tag::ILL_TYPED => Value::IllTyped(self.text()?),

@@ -4,6 +4,7 @@
 //! policies small and fast.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::cmp::Ordering;
 
 use bumpalo::Bump;
@@ -58,15 +59,23 @@ impl<'a> Value<'a> {
     }
 
     /// A set of `elements`; ill-typed as a whole if anything in them is.
-    pub fn set(arena: &'a Bump, mut elements: Vec<Value<'a>>) -> Self {
-        for element in &elements {
+    pub fn set(arena: &'a Bump, elements: Vec<Value<'a>>) -> Self {
+        Self::set_of(arena.alloc_slice_copy(&elements))
+    }
+
+    /// As [`Self::set`], of elements that already lie where they stay.
+    #[inline(never)]
+    pub fn set_of(elements: &'a mut [Value<'a>]) -> Self {
+        for element in elements.iter() {
             if let Some(reason) = element.ill_typed() {
                 return Self::IllTyped(reason);
             }
         }
-        sort(&mut elements, |a, b| a < b);
-        elements.dedup();
-        Self::Set(arena.alloc_slice_copy(&elements))
+        if !elements.is_sorted_by(|a, b| a < b) {
+            sort(elements, |a, b| a < b);
+            return Self::Set(distinct(elements));
+        }
+        Self::Set(elements)
     }
 
     /// A record of `fields`. Of two fields with one name, which no host sends, one is unreadable.
@@ -102,6 +111,7 @@ impl<'a> Value<'a> {
 }
 
 impl Ord for Value<'_> {
+    #[inline(never)]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Text(a), Self::Text(b)) | (Self::IllTyped(a), Self::IllTyped(b)) => a.cmp(b),
@@ -128,60 +138,111 @@ impl PartialEq for Value<'_> {
 
 impl Eq for Value<'_> {}
 
-/// The fields of a record: see [`Value::record`].
-pub fn record_fields<'a>(arena: &'a Bump, mut fields: Vec<Field<'a>>) -> &'a [Field<'a>] {
-    sort(&mut fields, |(a, _), (b, _)| a < b);
-    for index in 1..fields.len() {
-        if let Some([(a, value), (b, _)]) = fields.get_mut(index - 1..=index)
-            && a == b
-        {
-            *value = Value::IllTyped("there are two fields of this name");
+/// The first of each run of equal values, moved to the front.
+fn distinct<'a, 'b>(values: &'b mut [Value<'a>]) -> &'b [Value<'a>] {
+    let mut kept = 0;
+    for index in 0..values.len() {
+        let Some(value) = values.get(index).copied() else { break };
+        if kept == 0 || values.get(kept - 1) != Some(&value) {
+            if let Some(place) = values.get_mut(kept) {
+                *place = value;
+            }
+            kept += 1;
         }
     }
-    arena.alloc_slice_copy(&fields)
+    values.get(..kept).unwrap_or_default()
+}
+
+/// The fields of a record: see [`Value::record`].
+pub fn record_fields<'a>(arena: &'a Bump, fields: Vec<Field<'a>>) -> &'a [Field<'a>] {
+    record_of(arena.alloc_slice_copy(&fields))
+}
+
+/// As [`record_fields`], of fields that already lie where they stay.
+#[inline(never)]
+pub fn record_of<'a>(fields: &'a mut [Field<'a>]) -> &'a [Field<'a>] {
+    if !fields.is_sorted_by(|(a, _), (b, _)| a < b) {
+        sort(fields, |(a, _), (b, _)| a < b);
+        let mut before = None;
+        for (name, value) in fields.iter_mut().rev() {
+            if before.replace(*name) == Some(*name) {
+                *value = Value::IllTyped("there are two fields of this name");
+            }
+        }
+    }
+    fields
 }
 
 /// The value of the field `name`, if there is one.
 pub fn field<'a>(fields: &[Field<'a>], name: &str) -> Option<Value<'a>> {
-    let at = fields.partition_point(|(known, _)| *known < name);
+    let at = place(fields.len(), &|index| fields.get(index).is_some_and(|(known, _)| *known < name));
     fields.get(at).filter(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
 /// Whether ascending `items` hold `wanted`.
 pub fn holds<T: Ord>(items: &[T], wanted: &T) -> bool {
-    let at = items.partition_point(|item| item < wanted);
+    let at = place(items.len(), &|index| items.get(index).is_some_and(|item| item < wanted));
     items.get(at) == Some(wanted)
+}
+
+/// How many of `count` items come before what is looked for; those that do come first.
+///
+/// Like `partition_point`, but one function for all types.
+#[inline(never)]
+pub fn place(count: usize, is_before: &dyn Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// Sorts in place by `less`, in no more than n log n steps.
 ///
-/// A heap sort, because the sorts of the standard library take five to eight kilobytes for each type in every compiled policy.
-pub fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    for start in (0..items.len() / 2).rev() {
-        sift(items, start, &less);
-    }
-    for end in (1..items.len()).rev() {
-        items.swap(0, end);
-        if let Some(heap) = items.get_mut(..end) {
-            sift(heap, 0, &less);
-        }
-    }
-}
-
-/// Lets the item at `parent` sink until none below it is greater.
-fn sift<T>(heap: &mut [T], mut parent: usize, less: &impl Fn(&T, &T) -> bool) {
-    let below = |heap: &[T], a: usize, b: usize| match (heap.get(a), heap.get(b)) {
-        (Some(a), Some(b)) => less(a, b),
+/// A heap sort, because the sorts of the standard library take five to eight kilobytes for each type in every compiled policy; and one
+/// for all types, which only compare and swap on their own.
+pub fn sort<T: Copy>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
+    let cells = Cell::from_mut(items).as_slice_of_cells();
+    let less = |a: usize, b: usize| match (cells.get(a), cells.get(b)) {
+        (Some(a), Some(b)) => less(&a.get(), &b.get()),
         _ => false,
     };
-    loop {
-        let left = 2 * parent + 1;
-        let child = if below(heap, left, left + 1) { left + 1 } else { left };
-        if !below(heap, parent, child) {
-            return;
+    let swap = |a: usize, b: usize| {
+        if let (Some(a), Some(b)) = (cells.get(a), cells.get(b)) {
+            // `Cell::swap` panics with a text, for which policies would contain a formatter.
+            a.set(b.replace(a.get()));
         }
-        heap.swap(parent, child);
-        parent = child;
+    };
+    heap_sort(cells.len(), &less, &swap);
+}
+
+fn heap_sort(count: usize, less: &dyn Fn(usize, usize) -> bool, swap: &dyn Fn(usize, usize)) {
+    let (mut start, mut end) = (count / 2, count);
+    while end > 1 {
+        if start > 0 {
+            start -= 1;
+        } else {
+            end -= 1;
+            swap(0, end);
+        }
+        // Lets the item at `start` sink until none below it is greater.
+        let mut parent = start;
+        loop {
+            let mut child = 2 * parent + 1;
+            if child + 1 < end && less(child, child + 1) {
+                child += 1;
+            }
+            if child >= end || !less(parent, child) {
+                break;
+            }
+            swap(parent, child);
+            parent = child;
+        }
     }
 }
 

@@ -361,8 +361,7 @@ impl Small {
         let program = Program::new(&bytes).ok()?;
         let arena = Bump::new();
         let request = Request::nobody();
-        let evaluator = Evaluator { program, request: &request, chunk: None, arena: &arena, constants: &[] };
-        let value = evaluator.value(wanted).ok()?;
+        let value = Evaluator::new(program, &request, &arena).value(wanted)?;
         let mut writer = Writer::default();
         writer.value(&value);
         Some(writer.bytes)

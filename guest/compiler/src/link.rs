@@ -34,10 +34,34 @@ fn broken(error: impl ToString) -> LinkError {
 pub(crate) fn component(program: &[u8], manifest: &str) -> Result<Vec<u8>, LinkError> {
     let module = module(ENGINE, program)?;
     let mut component = tamis_build::componentize(&module).map_err(broken)?;
+    drop_names(&mut component)?;
     let section = CustomSection { name: MANIFEST_SECTION.into(), data: manifest.as_bytes().into() };
     component.push(wasm_encoder::ComponentSectionId::CoreCustom as u8);
     section.encode(&mut component);
     Ok(component)
+}
+
+/// Removes the section with names of the component's parts, which nobody reads, from its end.
+fn drop_names(component: &mut Vec<u8>) -> Result<(), LinkError> {
+    let (mut depth, mut names) = (0_u32, None);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(broken)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(custom) if depth == 1 && custom.name() == "component-name" => {
+                let end = usize::try_from(custom.range().end).map_err(broken)?;
+                // Its number, then its size, name and content, as they were written.
+                let mut section = vec![wasm_encoder::ComponentSectionId::CoreCustom as u8];
+                CustomSection { name: custom.name().into(), data: custom.data().into() }.encode(&mut section);
+                names = end.checked_sub(section.len()).map(|start| start..end);
+            }
+            _ => {}
+        }
+    }
+    if let Some(range) = names {
+        component.drain(range);
+    }
+    Ok(())
 }
 
 /// The engine with a program behind its memory.

@@ -1,16 +1,15 @@
 //! Decisions on batches of chunks, as codes.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bumpalo::Bump;
 use tamis_contract::frame::{self, Column, Form};
-use tamis_contract::value::{Field, Uid, Value, holds, sort};
+use tamis_contract::value::{Field, Uid, Value, place};
 
 use crate::coerce::Coerce;
 use crate::evaluate::Evaluator;
 use crate::fault::Fault;
-use crate::program::{ColumnForm, ColumnInfo, List, Op, Program, Source, flag};
+use crate::program::{ColumnInfo, List, Node, Op, Program, Source, damaged, flag};
 use crate::request::{Chunk, Request};
 use crate::residual::{self, Block, Residual};
 
@@ -38,87 +37,55 @@ pub struct Batch<'a> {
     prepared: Vec<Prepared<'a>>,
 }
 
-/// A request with the rules that can still apply, those that forbid first.
+/// A request with the rules that can still apply.
 struct Prepared<'a> {
     request: Request<'a>,
-    rules: Vec<(u32, Residual)>,
+    /// Those that forbid, those that permit, and those that permit with something removed.
+    rules: [Vec<Residual>; 3],
     /// Whether a rule fails whatever the chunk.
     fault: bool,
 }
 
 impl<'a> Batch<'a> {
     /// Gets ready to run a program. What lasts as long as the batch goes into the arena.
-    ///
-    /// # Errors
-    /// If the program is damaged.
-    pub fn new(program: Program<'a>, arena: &'a Bump) -> Result<Self, Fault<'a>> {
-        let columns = program.columns()?;
-        let forms = columns.iter().map(|column| column.form.form()).collect();
-        let dictionaries = vec![Vec::new(); columns.len()];
-        Ok(Self { program, arena, columns, forms, dictionaries, constants: Vec::new(), prepared: Vec::new() })
+    pub fn new(program: Program<'a>, arena: &'a Bump) -> Self {
+        let columns = program.columns();
+        let (mut forms, mut dictionaries) = (Vec::new(), Vec::new());
+        for column in &columns {
+            forms.push(column.form.form());
+            dictionaries.push(Vec::new());
+        }
+        Self { program, arena, columns, forms, dictionaries, constants: Vec::new(), prepared: Vec::new() }
     }
 
     /// Specialises the program to a request. The number is for [`Self::filter`].
-    ///
-    /// # Errors
-    /// If the program is damaged.
-    pub fn prepare(&mut self, request: Request<'a>) -> Result<u32, Fault<'a>> {
+    pub fn prepare(&mut self, request: Request<'a>) -> u32 {
         let mut fault = false;
-        let mut rules = Vec::new();
-        let mut conditions = Vec::new();
+        let mut rules = [const { Vec::new() }; 3];
         let scratch = Bump::new();
-        let evaluator = Evaluator {
-            program: self.program,
-            request: &request,
-            chunk: None,
-            arena: &scratch,
-            constants: &[],
-        };
-        for index in request.candidates(&self.program)? {
-            let rule = self.program.rule(index)?;
-            match residual::specialise(&evaluator, &self.columns, rule.condition)
-                .map_err(|_| Fault::Program)?
-            {
+        let evaluator = Evaluator::new(self.program, &request, &scratch);
+        for (index, candidate) in (0..).zip(request.candidates(&self.program)) {
+            if candidate == 0 {
+                continue;
+            }
+            let rule = self.program.rule(index);
+            match residual::specialise(&evaluator, &self.columns, rule.condition) {
                 Residual::Known(Some(false)) => {}
                 Residual::Known(None) => fault = true,
                 residual => {
-                    conditions.push(rule.condition);
-                    rules.push((rule.flags, residual));
+                    read_constants(self.program, self.arena, &mut self.constants, rule.condition);
+                    let [forbid, permit, redact] = &mut rules;
+                    let group = match rule.flags & (flag::FORBID | flag::REDACTS) {
+                        0 => permit,
+                        flag::REDACTS => redact,
+                        _ => forbid,
+                    };
+                    group.push(residual);
                 }
             }
-        }
-        let order = |flags: u32| (flags & flag::FORBID == 0, flags & flag::REDACTS != 0);
-        sort(&mut rules, |(a, _), (b, _)| order(*a) < order(*b));
-        for condition in conditions {
-            self.read_constants(condition)?;
         }
         self.prepared.push(Prepared { request, rules, fault });
-        Ok(u32::try_from(self.prepared.len() - 1).unwrap_or(u32::MAX))
-    }
-
-    /// Reads the large constants below a node.
-    fn read_constants(&mut self, index: u32) -> Result<(), Fault<'a>> {
-        let node = self.program.node(index)?;
-        match node.op {
-            Op::Constant if self.program.set_size(node.a)? > LARGE_SET => {
-                let at = self.constants.partition_point(|(known, _)| *known < node.a);
-                if self.constants.get(at).is_none_or(|(known, _)| *known != node.a) {
-                    let value = self.program.constant(self.arena, node.a)?;
-                    self.constants.insert(at, (node.a, value));
-                }
-            }
-            Op::Set => {
-                for element in self.program.list(List { start: node.b, length: node.c }) {
-                    self.read_constants(element)?;
-                }
-            }
-            op => {
-                for operand in [node.a, node.b, node.c].into_iter().take(op.operands()) {
-                    self.read_constants(operand)?;
-                }
-            }
-        }
-        Ok(())
+        (self.prepared.len() - 1) as u32
     }
 
     /// Decides on every chunk of a frame: one code of [`verdict`] bits for each.
@@ -132,12 +99,12 @@ impl<'a> Batch<'a> {
         let Prepared { request, rules, fault } = all.get_mut(prepared as usize).ok_or(Fault::Program)?;
         let scratch = Bump::new();
         let table = Table { program: *program, infos, columns: &columns, dictionaries, arena: &scratch };
-        let evaluate = |node: u32, index: usize| {
-            let chunk = Row { table, row: index };
-            let chunk: &dyn Chunk<'_> = scratch.alloc(chunk);
-            let evaluator =
-                Evaluator { program: *program, request, chunk: Some(chunk), arena: &scratch, constants };
-            evaluator.boolean(node).ok()
+        let evaluate = |node: u32, row: usize| {
+            let mut evaluator = Evaluator::new(*program, request, &scratch);
+            let chunk: &dyn Chunk<'_> = scratch.alloc(Row { table, row });
+            evaluator.chunk = Some(chunk);
+            evaluator.constants = constants;
+            evaluator.boolean(node)
         };
         let mut verdicts = Vec::with_capacity(rows);
         for start in (0..rows).step_by(64) {
@@ -148,9 +115,9 @@ impl<'a> Batch<'a> {
             for position in 0..size {
                 let bit = |bits: u64| (bits >> position & 1) as u8;
                 verdicts.push(
-                    bit(decided.allow) * verdict::ALLOW
-                        | bit(decided.redact) * verdict::REDACT
-                        | bit(faults) * verdict::FAULT,
+                    (bit(decided.allow) * verdict::ALLOW)
+                        | (bit(decided.redact) * verdict::REDACT)
+                        | (bit(faults) * verdict::FAULT),
                 );
             }
         }
@@ -167,7 +134,7 @@ impl<'a> Batch<'a> {
                 for _ in 0..*count {
                     dictionary.push(entries.value(self.arena).map_err(|_| Fault::Program)?);
                 }
-            } else if first + count > dictionary.len() {
+            } else if first.saturating_add(*count) > dictionary.len() {
                 return Err(Fault::Program);
             }
             let mut largest = 0;
@@ -182,6 +149,42 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Reads the large constants below a node.
+fn read_constants<'a>(
+    program: Program<'a>,
+    arena: &'a Bump,
+    constants: &mut Vec<(u32, Value<'a>)>,
+    index: u32,
+) {
+    let Node { op, a, b, c, .. } = program.node(index);
+    match op {
+        Op::Constant if program.set_size(a) > LARGE_SET => {
+            let at = place(constants.len(), &|at| constants.get(at).is_some_and(|(known, _)| *known < a));
+            if constants.get(at).is_none_or(|(known, _)| *known != a) {
+                constants.push((a, program.constant(arena, a)));
+                // Those behind it move up.
+                if let Some(behind) = constants.get_mut(at..) {
+                    for index in (1..behind.len()).rev() {
+                        if let Some([one, other]) = behind.get_mut(index - 1..=index) {
+                            core::mem::swap(one, other);
+                        }
+                    }
+                }
+            }
+        }
+        Op::Set => {
+            for element in program.list(List { start: b, length: c }) {
+                read_constants(program, arena, constants, element);
+            }
+        }
+        _ => {
+            for operand in [a, b, c].into_iter().take(op.operands()) {
+                read_constants(program, arena, constants, operand);
+            }
+        }
+    }
+}
+
 /// Outcomes for a block of chunks.
 struct Decided {
     allow: u64,
@@ -190,22 +193,21 @@ struct Decided {
 }
 
 /// Asks the rules that forbid about all chunks, those that permit about chunks that nothing forbids and nothing permits yet.
-fn decide(rules: &mut [(u32, Residual)], block: &Block<'_>, all: u64) -> Decided {
-    let (mut open, mut plain, mut redacted, mut fault) = (all, 0, 0, 0);
-    for (flags, residual) in rules {
-        if open == 0 {
-            break;
-        }
-        let outcome = residual.outcome(block, open);
-        fault |= open & !(outcome.yes | outcome.no);
-        let satisfied = open & outcome.yes;
-        open &= !satisfied;
-        match *flags & (flag::FORBID | flag::REDACTS) {
-            0 => plain |= satisfied,
-            flag::REDACTS => redacted |= satisfied,
-            _ => {}
+fn decide(rules: &mut [Vec<Residual>; 3], block: &Block<'_>, all: u64) -> Decided {
+    let (mut open, mut fault) = (all, 0);
+    let mut satisfied = [0; 3];
+    for (group, satisfied) in rules.iter_mut().zip(&mut satisfied) {
+        for residual in group {
+            if open == 0 {
+                break;
+            }
+            let outcome = residual.outcome(block, open);
+            fault |= open & !(outcome.yes | outcome.no);
+            *satisfied |= open & outcome.yes;
+            open &= !outcome.yes;
         }
     }
+    let [_, plain, redacted] = satisfied;
     Decided { allow: plain | redacted, redact: redacted, fault }
 }
 
@@ -226,81 +228,79 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn cell(&self, index: usize) -> Result<Option<Value<'a>>, Fault<'a>> {
-        match self.table.columns.get(index) {
-            Some(Column::Codes { codes, .. }) => {
-                let code = u32::from_le_bytes(*codes.get(self.row).ok_or(Fault::Program)?);
-                let Some(entry) = code.checked_sub(1) else { return Ok(None) };
-                let dictionary = self.table.dictionaries.get(index).ok_or(Fault::Program)?;
-                dictionary.get(entry as usize).map(|value| Some(*value)).ok_or(Fault::Program)
-            }
-            Some(Column::Longs { states, numbers }) => {
-                let form = self.table.infos.get(index).map_or(ColumnForm::Longs, |info| info.form);
-                match (states.get(self.row), numbers.get(self.row)) {
-                    (Some(&frame::state::ABSENT), _) => Ok(None),
-                    (Some(&frame::state::PRESENT), Some(number)) => {
-                        Ok(Some(form.value(i64::from_le_bytes(*number))))
-                    }
-                    _ => Ok(Some(Value::IllTyped("it is not of the declared type"))),
-                }
-            }
-            Some(texts) => texts.text(self.row).map(|text| Some(Value::Text(text))).ok_or(Fault::Program),
-            None => Err(Fault::Program),
-        }
+    fn cell(&self, index: usize) -> Option<Value<'a>> {
+        let cell = self.table.columns.get(index).and_then(|column| self.read(index, column));
+        cell.unwrap_or_else(|| damaged())
     }
 
-    /// The cell of the column with a source other than an attribute.
-    fn special(&self, source: Source) -> Result<Option<Value<'a>>, Fault<'a>> {
-        match self.table.infos.iter().position(|info| info.source == source) {
-            Some(index) => self.cell(index),
-            None => Err(Fault::Program),
+    /// A cell of a column; the outer `None` if it is not there at all.
+    fn read(&self, index: usize, column: &'a Column<'a>) -> Option<Option<Value<'a>>> {
+        Some(match column {
+            Column::Codes { codes, .. } => match u32::from_le_bytes(*codes.get(self.row)?) {
+                frame::ABSENT => None,
+                code => Some(*self.table.dictionaries.get(index)?.get(code as usize - 1)?),
+            },
+            Column::Longs { states, numbers } => match (*states.get(self.row)?, *numbers.get(self.row)?) {
+                (frame::state::ABSENT, _) => None,
+                (frame::state::PRESENT, number) => {
+                    Some(self.table.infos.get(index)?.form.value(i64::from_le_bytes(number)))
+                }
+                _ => Some(Value::IllTyped("it is not of the declared type")),
+            },
+            Column::Texts { .. } => Some(Value::Text(column.text(self.row)?)),
+        })
+    }
+
+    /// The cell of the column with a source other than an attribute, and whether a schema converts it.
+    fn special(&self, source: Source) -> (Option<Value<'a>>, bool) {
+        for (index, info) in self.table.infos.iter().enumerate() {
+            if info.source == source {
+                return (self.cell(index), info.converted);
+            }
         }
+        damaged()
+    }
+
+    fn text(&self, source: Source) -> &'a str {
+        if let (Some(Value::Text(text)), _) = self.special(source) { text } else { damaged() }
     }
 }
 
 impl<'a> Chunk<'a> for Row<'a> {
-    fn entity_type(&self) -> Result<&'a str, Fault<'a>> {
-        if let Some(Value::Text(text)) = self.special(Source::EntityType)? {
-            Ok(text)
-        } else {
-            Err(Fault::Program)
-        }
+    fn entity_type(&self) -> &'a str {
+        self.text(Source::EntityType)
     }
 
-    fn uid(&self) -> Result<Uid<'a>, Fault<'a>> {
-        let Some(Value::Text(id)) = self.special(Source::Id)? else { return Err(Fault::Program) };
-        Ok(Uid { entity_type: self.entity_type()?, id })
+    fn uid(&self) -> Uid<'a> {
+        Uid { entity_type: self.entity_type(), id: self.text(Source::Id) }
     }
 
-    fn column(&self, column: u32) -> Result<Option<Value<'a>>, Fault<'a>> {
+    fn column(&self, column: u32) -> Option<Value<'a>> {
         let value = self.cell(column as usize)?;
         let Table { program, infos, arena, .. } = self.table;
-        match (value, infos.get(column as usize)) {
-            (Some(value), Some(info)) if info.converted => Coerce { program, arena }
-                .attribute(self.entity_type()?, program.text(info.name)?, value)
-                .map(Some),
-            (value, _) => Ok(value),
-        }
-    }
-
-    fn tags(&self) -> Result<&'a [Field<'a>], Fault<'a>> {
-        let Table { program, infos, arena, .. } = self.table;
-        let info = infos.iter().find(|info| info.source == Source::Tags).ok_or(Fault::Program)?;
-        match self.special(Source::Tags)? {
-            Some(Value::Record(tags)) if info.converted => {
-                Coerce { program, arena }.tags(self.entity_type()?, tags)
+        match infos.get(column as usize) {
+            Some(info) if info.converted => {
+                Some(Coerce { program, arena }.attribute(self.entity_type(), program.text(info.name), value))
             }
-            Some(Value::Record(tags)) => Ok(tags),
-            None => Ok(&[]),
-            _ => Err(Fault::Program),
+            _ => Some(value),
         }
     }
 
-    fn is_below(&self, group: &Uid<'_>) -> Result<bool, Fault<'a>> {
-        match self.special(Source::Ancestors)? {
-            Some(Value::Set(ancestors)) => Ok(holds(ancestors, &Value::Entity(group))),
-            None => Ok(false),
-            _ => Err(Fault::Program),
+    fn tags(&self) -> &'a [Field<'a>] {
+        let Table { program, arena, .. } = self.table;
+        match self.special(Source::Tags) {
+            (Some(Value::Record(tags)), true) => Coerce { program, arena }.tags(self.entity_type(), tags),
+            (Some(Value::Record(tags)), false) => tags,
+            (None, _) => &[],
+            _ => damaged(),
+        }
+    }
+
+    fn ancestors(&self) -> &'a [Value<'a>] {
+        match self.special(Source::Ancestors) {
+            (Some(Value::Set(ancestors)), _) => ancestors,
+            (None, _) => &[],
+            _ => damaged(),
         }
     }
 }

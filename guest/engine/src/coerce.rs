@@ -4,14 +4,11 @@
 //! entity, decimal, datetime, duration or ipaddr, a text is one of those, and a record of `type` and `id` is an entity. What does
 //! not fit stays as it is: policies that were validated against the schema then meet a type error and are left out.
 
-use alloc::vec::Vec;
-
 use bumpalo::Bump;
-use tamis_contract::extension::{IpNetwork, datetime, decimal, duration};
-use tamis_contract::value::{Field, Uid, Value, field};
+use tamis_contract::value::{Field, Uid, Value};
 
-use crate::fault::Fault;
-use crate::program::{List, Program, Section};
+use crate::evaluate;
+use crate::program::{List, Op, Program, Section};
 use crate::request::Entity;
 
 /// Numbers in a type: its kind, then two operands.
@@ -52,135 +49,113 @@ pub(crate) struct Coerce<'a> {
 
 impl<'a> Coerce<'a> {
     /// Converts an entity's attributes and tags.
-    pub(crate) fn entity(&self, entity: &mut Entity<'a>) -> Result<(), Fault<'a>> {
-        let Some((attributes, tags)) = self.shape(entity.uid.entity_type, None)? else {
-            return Ok(());
-        };
-        entity.attributes = self.fields(entity.attributes, attributes)?;
-        entity.tags = self.all(entity.tags, tags)?;
-        Ok(())
+    pub(crate) fn entity(&self, entity: &mut Entity<'a>) {
+        let (attributes, tags) = self.shape(entity.uid.entity_type, None);
+        entity.attributes = self.fields(entity.attributes, Declared::Record(attributes));
+        entity.tags = self.fields(entity.tags, Declared::All(tags));
     }
 
     /// Converts the tags of a chunk of type `entity_type`.
-    pub(crate) fn tags(
-        &self,
-        entity_type: &str,
-        tags: &'a [Field<'a>],
-    ) -> Result<&'a [Field<'a>], Fault<'a>> {
-        match self.shape(entity_type, None)? {
-            Some((_, declared)) => self.all(tags, declared),
-            None => Ok(tags),
-        }
-    }
-
-    /// Converts all of `fields` to the type at `declared`, if there is one.
-    fn all(&self, fields: &'a [Field<'a>], declared: u32) -> Result<&'a [Field<'a>], Fault<'a>> {
-        if declared == NONE {
-            return Ok(fields);
-        }
-        let mut converted = Vec::new();
-        for (name, value) in fields {
-            converted.push((*name, self.value(*value, declared)?));
-        }
-        Ok(self.arena.alloc_slice_copy(&converted))
+    pub(crate) fn tags(&self, entity_type: &str, tags: &'a [Field<'a>]) -> &'a [Field<'a>] {
+        self.fields(tags, Declared::All(self.shape(entity_type, None).1))
     }
 
     /// Converts the context of an action.
-    pub(crate) fn context(
-        &self,
-        action: &Uid<'_>,
-        context: &'a [Field<'a>],
-    ) -> Result<&'a [Field<'a>], Fault<'a>> {
-        match self.shape(action.entity_type, Some(action.id))? {
-            Some((context_type, _)) => self.fields(context, context_type),
-            None => Ok(context),
-        }
+    pub(crate) fn context(&self, action: &Uid<'_>, context: &'a [Field<'a>]) -> &'a [Field<'a>] {
+        self.fields(context, Declared::Record(self.shape(action.entity_type, Some(action.id)).0))
     }
 
     /// Converts the attribute `name` of a chunk of type `entity_type`.
-    pub(crate) fn attribute(
-        &self,
-        entity_type: &str,
-        name: &str,
-        value: Value<'a>,
-    ) -> Result<Value<'a>, Fault<'a>> {
-        let Some((attributes, _)) = self.shape(entity_type, None)? else {
-            return Ok(value);
-        };
-        match self.member(attributes, name)? {
-            Some(declared) => self.value(value, declared),
-            None => Ok(value),
-        }
+    pub(crate) fn attribute(&self, entity_type: &str, name: &str, value: Value<'a>) -> Value<'a> {
+        self.value(value, self.member(self.shape(entity_type, None).0, name))
     }
 
-    /// The types of an entity type's attributes and tags, or of an action's context.
-    fn shape(&self, entity_type: &str, id: Option<&str>) -> Result<Option<(u32, u32)>, Fault<'a>> {
+    /// The types of an entity type's attributes and tags, or of an action's context; [`NONE`] where there is none.
+    fn shape(&self, entity_type: &str, id: Option<&str>) -> (u32, u32) {
         for index in 0..self.program.count(Section::Shapes, SHAPE_WIDTH) {
-            let [shape_type, shape_id, attributes, tags] = self.program.record(Section::Shapes, index)?;
-            let known = if shape_id == NONE { None } else { Some(self.program.text(shape_id)?) };
-            if known == id && self.program.text(shape_type)? == entity_type {
-                return Ok(Some((attributes, tags)));
+            let [shape_type, shape_id, attributes, tags] = self.program.record(Section::Shapes, index);
+            let known = if shape_id == NONE { None } else { Some(self.program.text(shape_id)) };
+            if known == id && self.program.text(shape_type) == entity_type {
+                return (attributes, tags);
             }
         }
-        Ok(None)
+        (NONE, NONE)
     }
 
-    /// The type of a field of the record type at `record`.
-    fn member(&self, record: u32, name: &str) -> Result<Option<u32>, Fault<'a>> {
-        let [_, start, length] = self.program.record::<TYPE_WIDTH>(Section::Types, record)?;
-        let mut numbers = self.program.list(List { start, length });
-        while let (Some(text), Some(declared)) = (numbers.next(), numbers.next()) {
-            if self.program.text(text)? == name {
-                return Ok(Some(declared));
+    /// The type of a field of the record type at `record`; [`NONE`] if there is none.
+    fn member(&self, record: u32, name: &str) -> u32 {
+        if record != NONE {
+            let [_, start, length]: [u32; TYPE_WIDTH] = self.program.record(Section::Types, record);
+            let mut numbers = self.program.list(List { start, length });
+            while let (Some(text), Some(declared)) = (numbers.next(), numbers.next()) {
+                if self.program.text(text) == name {
+                    return declared;
+                }
             }
         }
-        Ok(None)
+        NONE
     }
 
-    fn fields(&self, fields: &'a [Field<'a>], record: u32) -> Result<&'a [Field<'a>], Fault<'a>> {
-        let mut converted = Vec::new();
-        for (name, value) in fields {
-            let value = match self.member(record, name)? {
-                Some(declared) => self.value(*value, declared)?,
-                None => *value,
-            };
-            converted.push((*name, value));
+    fn fields(&self, fields: &'a [Field<'a>], declared: Declared) -> &'a [Field<'a>] {
+        let (Declared::Record(declared_type) | Declared::All(declared_type)) = declared;
+        if declared_type == NONE {
+            return fields;
         }
-        Ok(self.arena.alloc_slice_copy(&converted))
+        let converted = self.arena.alloc_slice_copy(fields);
+        for (name, value) in converted.iter_mut() {
+            *value = self.value(
+                *value,
+                match declared {
+                    Declared::Record(record) => self.member(record, name),
+                    Declared::All(declared) => declared,
+                },
+            );
+        }
+        converted
     }
 
     /// Converts a value to the type at `index`.
-    fn value(&self, value: Value<'a>, index: u32) -> Result<Value<'a>, Fault<'a>> {
-        let [type_kind, a, _] = self.program.record::<TYPE_WIDTH>(Section::Types, index)?;
-        let converted = match (type_kind, value) {
+    fn value(&self, value: Value<'a>, index: u32) -> Value<'a> {
+        if index == NONE {
+            return value;
+        }
+        let [type_kind, a, _]: [u32; TYPE_WIDTH] = self.program.record(Section::Types, index);
+        match (type_kind, value) {
             (kind::ENTITY, Value::Text(id)) => {
-                Some(Value::entity(self.arena, Uid { entity_type: self.program.text(a)?, id }))
+                Value::entity(self.arena, Uid { entity_type: self.program.text(a), id })
             }
-            (kind::ENTITY, Value::Record(fields)) => self.entity_of(fields),
-            (kind::DECIMAL, Value::Text(text)) => decimal::read(text).ok().map(Value::Decimal),
-            (kind::DATETIME, Value::Text(text)) => datetime::read(text).ok().map(Value::Datetime),
-            (kind::DURATION, Value::Text(text)) => duration::read(text).ok().map(Value::Duration),
-            (kind::IP, Value::Text(text)) => IpNetwork::read(text).ok().map(|ip| Value::Ip(self.arena.alloc(ip))),
+            // A record of exactly `type` and `id` stands for an entity; its fields are in the order of their names.
+            (kind::ENTITY, Value::Record([("id", Value::Text(id)), ("type", Value::Text(entity_type))])) => {
+                Value::entity(self.arena, Uid { entity_type, id })
+            }
+            (kind::DECIMAL, Value::Text(text)) => self.read(Op::Decimal, text, value),
+            (kind::DATETIME, Value::Text(text)) => self.read(Op::Datetime, text, value),
+            (kind::DURATION, Value::Text(text)) => self.read(Op::Duration, text, value),
+            (kind::IP, Value::Text(text)) => self.read(Op::Ip, text, value),
             (kind::SET, Value::Set(elements)) => {
-                let mut converted = Vec::new();
-                for element in elements {
-                    converted.push(self.value(*element, a)?);
+                let converted = self.arena.alloc_slice_copy(elements);
+                for element in converted.iter_mut() {
+                    *element = self.value(*element, a);
                 }
-                Some(Value::set(self.arena, converted))
+                Value::set_of(converted)
             }
-            (kind::RECORD, Value::Record(fields)) => Some(Value::Record(self.fields(fields, index)?)),
-            _ => None,
-        };
-        Ok(converted.unwrap_or(value))
-    }
-
-    /// The entity that a record of exactly `type` and `id` stands for.
-    fn entity_of(&self, fields: &[Field<'a>]) -> Option<Value<'a>> {
-        match (fields.len(), field(fields, "type"), field(fields, "id")) {
-            (2, Some(Value::Text(entity_type)), Some(Value::Text(id))) => {
-                Some(Value::entity(self.arena, Uid { entity_type, id }))
+            (kind::RECORD, Value::Record(fields)) => {
+                Value::Record(self.fields(fields, Declared::Record(index)))
             }
-            _ => None,
+            _ => value,
         }
     }
+
+    fn read(&self, op: Op, text: &str, otherwise: Value<'a>) -> Value<'a> {
+        evaluate::extension(self.arena, op, text).unwrap_or(otherwise)
+    }
+}
+
+/// What the fields of a record are to be converted to.
+#[derive(Clone, Copy)]
+enum Declared {
+    /// The types of the record type at this index, by name.
+    Record(u32),
+    /// All the type at this index.
+    All(u32),
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bumpalo::Bump;
 use tamis_contract::frame::{Form, Reader, tag};
-use tamis_contract::value::{Uid, Value};
+use tamis_contract::value::{Uid, Value, place};
 
 use crate::fault::Fault;
 
@@ -430,157 +430,194 @@ impl ColumnForm {
 }
 
 /// A program, read in place.
+///
+/// It was checked when it was linked, and nobody else writes there: what is not where it should be ends the call, see [`damaged`].
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    sections: [&'a [u8]; SECTIONS],
+    bytes: &'a [u8],
 }
 
 impl<'a> Program<'a> {
     /// The program in `bytes`.
     ///
     /// # Errors
-    /// If its head is not that of a program.
+    /// If they do not begin as a program does.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Fault<'a>> {
-        let word = |index: usize| number(bytes, index).ok_or(Fault::Program);
-        if word(0)? != MAGIC {
-            return Err(Fault::Program);
-        }
-        let mut sections = [&bytes[..0]; SECTIONS];
-        for (index, section) in sections.iter_mut().enumerate() {
-            let offset = word(1 + 2 * index)? as usize;
-            let size = word(2 + 2 * index)? as usize;
-            let end = offset.checked_add(size).ok_or(Fault::Program)?;
-            *section = bytes.get(offset..end).ok_or(Fault::Program)?;
-        }
-        Ok(Self { sections })
+        if bytes.starts_with(&MAGIC.to_le_bytes()) { Ok(Self { bytes }) } else { Err(Fault::Program) }
     }
 
     /// The bytes of a section.
+    #[inline(never)]
     pub fn section(&self, section: Section) -> &'a [u8] {
-        self.sections.get(section as usize).copied().unwrap_or_default()
+        let mut place = [0; 2];
+        words(self.bytes, 1 + 2 * section as usize, &mut place);
+        range(self.bytes, place)
     }
 
     /// How many records of `width` numbers a section has.
     pub fn count(&self, section: Section, width: usize) -> u32 {
-        u32::try_from(self.section(section).len() / 4 / width.max(1)).unwrap_or(u32::MAX)
+        (self.section(section).len() / 4 / width.max(1)) as u32
     }
 
     /// Record `index` of a section with records of `N` numbers.
-    pub fn record<const N: usize>(&self, section: Section, index: u32) -> Result<[u32; N], Fault<'a>> {
-        let start = (index as usize).checked_mul(N * 4).ok_or(Fault::Program)?;
-        let bytes = self.section(section).get(start..).ok_or(Fault::Program)?;
+    pub fn record<const N: usize>(&self, section: Section, index: u32) -> [u32; N] {
         let mut record = [0; N];
-        let (words, _) = bytes.as_chunks::<4>();
-        if words.len() < N {
-            return Err(Fault::Program);
-        }
-        for (number, bytes) in record.iter_mut().zip(words) {
-            *number = u32::from_le_bytes(*bytes);
-        }
-        Ok(record)
+        words(self.section(section), (index as usize).saturating_mul(N), &mut record);
+        record
     }
 
-    fn slice(&self, section: Section, index: u32) -> Result<&'a [u8], Fault<'a>> {
-        let [offset, size] = self.record(section, index)?;
-        let end = (offset as usize).checked_add(size as usize).ok_or(Fault::Program)?;
-        self.section(Section::Bytes).get(offset as usize..end).ok_or(Fault::Program)
+    fn slice(&self, section: Section, index: u32) -> &'a [u8] {
+        range(self.section(Section::Bytes), self.record(section, index))
     }
 
     /// Text `index`.
-    pub fn text(&self, index: u32) -> Result<&'a str, Fault<'a>> {
-        core::str::from_utf8(self.slice(Section::Texts, index)?).map_err(|_| Fault::Program)
+    #[inline(never)]
+    pub fn text(&self, index: u32) -> &'a str {
+        core::str::from_utf8(self.slice(Section::Texts, index)).unwrap_or_else(|_| damaged())
     }
 
     /// Constant `index`.
-    pub fn constant(&self, arena: &'a Bump, index: u32) -> Result<Value<'a>, Fault<'a>> {
-        Reader::new(self.slice(Section::Constants, index)?).value(arena).map_err(|_| Fault::Program)
+    pub fn constant(&self, arena: &'a Bump, index: u32) -> Value<'a> {
+        Reader::new(self.slice(Section::Constants, index)).value(arena).unwrap_or_else(|_| damaged())
     }
 
     /// How many elements constant `index` has; none unless it is a set.
-    pub fn set_size(&self, index: u32) -> Result<u32, Fault<'a>> {
-        match self.slice(Section::Constants, index)? {
-            [tag::SET, a, b, c, d, ..] => Ok(u32::from_le_bytes([*a, *b, *c, *d])),
-            _ => Ok(0),
+    pub fn set_size(&self, index: u32) -> u32 {
+        match self.slice(Section::Constants, index) {
+            [tag::SET, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
+            _ => 0,
         }
     }
 
     /// The numbers of a list.
-    pub fn list(&self, list: List) -> impl Iterator<Item = u32> + Clone + use<'a> {
-        let start = (list.start as usize).saturating_mul(4);
-        let end = start.saturating_add((list.length as usize).saturating_mul(4));
-        let bytes = self.section(Section::Lists).get(start..end).unwrap_or_default();
-        bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
+    pub fn list(&self, list: List) -> Numbers<'a> {
+        let place = [list.start.saturating_mul(4), list.length.saturating_mul(4)];
+        Numbers { left: range(self.section(Section::Lists), place).as_chunks().0 }
     }
 
     /// Node `index`.
-    pub fn node(&self, index: u32) -> Result<Node, Fault<'a>> {
-        let [head, a, b, c] = self.record(Section::Nodes, index)?;
-        let [op, _, low, high] = head.to_le_bytes();
-        let op = Op::from_code(op).ok_or(Fault::Program)?;
-        Ok(Node { op, binding: Binding::from_code(u16::from_le_bytes([low, high])), a, b, c })
+    #[inline(never)]
+    pub fn node(&self, index: u32) -> Node {
+        let [head, a, b, c] = self.record(Section::Nodes, index);
+        let op = Op::from_code(head as u8).unwrap_or_else(|| damaged());
+        Node { op, binding: Binding::from_code((head >> 16) as u16), a, b, c }
     }
 
     /// Rule `index`.
-    pub fn rule(&self, index: u32) -> Result<Rule, Fault<'a>> {
-        let [id, flags, condition, start, length] = self.record(Section::Rules, index)?;
-        Ok(Rule { id, flags, condition, redactions: List { start, length } })
+    pub fn rule(&self, index: u32) -> Rule {
+        let [id, flags, condition, start, length] = self.record(Section::Rules, index);
+        Rule { id, flags, condition, redactions: List { start, length } }
     }
 
     /// Column `index`.
-    pub fn column(&self, index: u32) -> Result<ColumnInfo, Fault<'a>> {
-        let [source, form, name, attribute, converted] = self.record(Section::Columns, index)?;
-        let source = u8::try_from(source).ok().and_then(Source::from_code).ok_or(Fault::Program)?;
-        let form = u8::try_from(form).ok().and_then(ColumnForm::from_code).ok_or(Fault::Program)?;
-        Ok(ColumnInfo { source, form, name, attribute, converted: converted != 0 })
+    #[inline(never)]
+    pub fn column(&self, index: u32) -> ColumnInfo {
+        let [source, form, name, attribute, converted] = self.record(Section::Columns, index);
+        match (Source::from_code(source as u8), ColumnForm::from_code(form as u8)) {
+            (Some(source), Some(form)) => {
+                ColumnInfo { source, form, name, attribute, converted: converted != 0 }
+            }
+            _ => damaged(),
+        }
     }
 
     /// All columns.
-    pub fn columns(&self) -> Result<Vec<ColumnInfo>, Fault<'a>> {
-        (0..self.count(Section::Columns, width::COLUMN)).map(|index| self.column(index)).collect()
+    pub fn columns(&self) -> Vec<ColumnInfo> {
+        let mut columns = Vec::new();
+        for index in 0..self.count(Section::Columns, width::COLUMN) {
+            columns.push(self.column(index));
+        }
+        columns
     }
 
     /// The entity whose type and id are these texts.
-    pub fn uid(&self, entity_type: u32, id: u32) -> Result<Uid<'a>, Fault<'a>> {
-        Ok(Uid { entity_type: self.text(entity_type)?, id: self.text(id)? })
+    #[inline(never)]
+    pub fn uid(&self, entity_type: u32, id: u32) -> Uid<'a> {
+        Uid { entity_type: self.text(entity_type), id: self.text(id) }
     }
 
-    /// Adds the groups that the schema puts an action into.
-    pub fn action_groups(&self, action: &Uid<'_>, groups: &mut Vec<Uid<'a>>) -> Result<(), Fault<'a>> {
+    /// The groups that the schema puts an action into: pairs of texts, type and id.
+    pub fn action_groups(&self, action: &Uid<'_>) -> Numbers<'a> {
         for index in 0..self.count(Section::Actions, width::ACTION) {
-            let [entity_type, id, start, length] = self.record(Section::Actions, index)?;
-            if self.uid(entity_type, id)? == *action {
-                let mut numbers = self.list(List { start, length });
-                while let (Some(entity_type), Some(id)) = (numbers.next(), numbers.next()) {
-                    groups.push(self.uid(entity_type, id)?);
+            let [entity_type, id, start, length] = self.record(Section::Actions, index);
+            if self.uid(entity_type, id) == *action {
+                return self.list(List { start, length });
+            }
+        }
+        Numbers { left: &[] }
+    }
+
+    /// Marks the rules that a key of this kind and entity leads to.
+    #[inline(never)]
+    pub fn mark_rules(&self, kind: KeyKind, uid: &Uid<'_>, marks: &mut [u8]) {
+        let wanted = u32::from(kind as u8);
+        let order = |index: u32| {
+            let [kind, entity_type, id, ..]: [u32; width::KEY] = self.record(Section::Keys, index);
+            kind.cmp(&wanted).then_with(|| self.uid(entity_type, id).cmp(uid))
+        };
+        let count = self.count(Section::Keys, width::KEY);
+        let at = place(count as usize, &|index| order(index as u32).is_lt()) as u32;
+        if at < count && order(at).is_eq() {
+            let [_, _, _, start, length]: [u32; width::KEY] = self.record(Section::Keys, at);
+            for rule in self.list(List { start, length }) {
+                if let Some(mark) = marks.get_mut(rule as usize) {
+                    *mark = 1;
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Adds the rules that a key of this kind and entity leads to.
-    pub fn rules_of(&self, kind: KeyKind, uid: &Uid<'_>, rules: &mut Vec<u32>) -> Result<(), Fault<'a>> {
-        let wanted = (u32::from(kind as u8), *uid);
-        let (mut low, mut high) = (0, self.count(Section::Keys, width::KEY));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let [kind, entity_type, id, start, length] = self.record(Section::Keys, middle)?;
-            let key = (kind, self.uid(entity_type, id)?);
-            if key < wanted {
-                low = middle + 1;
-            } else if key > wanted {
-                high = middle;
-            } else {
-                rules.extend(self.list(List { start, length }));
-                break;
-            }
-        }
-        Ok(())
     }
 }
 
-fn number(bytes: &[u8], index: usize) -> Option<u32> {
-    bytes.as_chunks::<4>().0.get(index).map(|bytes| u32::from_le_bytes(*bytes))
+/// The numbers of a list of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'a> {
+    left: &'a [[u8; 4]],
+}
+
+impl ExactSizeIterator for Numbers<'_> {}
+
+impl Iterator for Numbers<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let (number, left) = self.left.split_first()?;
+        self.left = left;
+        Some(u32::from_le_bytes(*number))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.len(), Some(self.left.len()))
+    }
+}
+
+/// Copies the numbers from number `start` of some bytes.
+fn words(bytes: &[u8], start: usize, out: &mut [u32]) {
+    let words = bytes.as_chunks::<4>().0.get(start..).unwrap_or_default();
+    if words.len() < out.len() {
+        damaged();
+    }
+    for (number, bytes) in out.iter_mut().zip(words) {
+        *number = u32::from_le_bytes(*bytes);
+    }
+}
+
+/// The bytes at an offset and with a size.
+fn range(bytes: &[u8], [offset, size]: [u32; 2]) -> &[u8] {
+    let start = offset as usize;
+    bytes.get(start..start.saturating_add(size as usize)).unwrap_or_else(|| damaged())
+}
+
+/// Ends the call over something that cannot be: bytes of a program that the compiler did not write, or of a frame that is none.
+///
+/// In a policy the host takes it for a trap, and denies. Going on, without a rule that forbids perhaps, would not be safe.
+#[cold]
+#[inline(never)]
+#[allow(clippy::panic, reason = "the compiler and the tests run what they just made")]
+pub(crate) fn damaged() -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    panic!("the program or the frame is damaged");
 }
 
 /// Puts sections together to a program.

@@ -1,17 +1,18 @@
 //! A request as the engine holds it, and chunks as expressions see them.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bumpalo::Bump;
 use tamis_contract::frame::{FrameError, Reader};
-use tamis_contract::value::{Field, Uid, Value, holds, record_fields, sort};
+use tamis_contract::value::{Field, Uid, Value, holds, place, record_fields, sort};
 
 use crate::coerce::Coerce;
 use crate::fault::Fault;
-use crate::program::{KeyKind, Program};
+use crate::program::{KeyKind, Program, Section, width};
 
 /// What is known of one entity.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entity<'a> {
     /// Its identity.
     pub uid: Uid<'a>,
@@ -19,8 +20,8 @@ pub struct Entity<'a> {
     pub attributes: &'a [Field<'a>],
     /// Its tags.
     pub tags: &'a [Field<'a>],
-    /// Everything above it, in ascending order.
-    pub ancestors: Vec<Uid<'a>>,
+    /// Everything above it: the elements of a set of entities.
+    pub ancestors: &'a [Value<'a>],
 }
 
 /// A request as hosts make it.
@@ -73,7 +74,7 @@ impl<'a> RawRequest<'a> {
                 uid: reader.uid()?,
                 attributes: reader.fields(arena)?,
                 tags: reader.fields(arena)?,
-                ancestors: reader.uids()?,
+                ancestors: reader.uids(arena)?,
             });
         }
         if reader.is_empty() {
@@ -87,38 +88,45 @@ impl<'a> RawRequest<'a> {
     /// with actors the context gets `subject` and `actors`.
     ///
     /// # Errors
-    /// If the program is damaged, or the request refers to an entity that is not there.
+    /// If the request refers to an entity that is not there.
     pub fn complete(self, program: Program<'a>, arena: &'a Bump) -> Result<Request<'a>, Fault<'a>> {
         let Self { principal, subject, actors, action, context, mut entities } = self;
         let coerce = Coerce { program, arena };
         let find =
             |index: usize| entities.get(index).map(|entity: &Entity<'a>| entity.uid).ok_or(Fault::Program);
         let principal = find(principal)?;
-        let mut context = coerce.context(&action, context)?;
+        let mut context = coerce.context(&action, context);
         if !actors.is_empty() {
             let mut acting = Vec::new();
             for actor in actors {
                 acting.push(Value::entity(arena, find(actor)?));
             }
-            let mut facts = Vec::from(context);
-            facts.retain(|(name, _)| *name != "subject" && *name != "actors");
+            let mut facts = Vec::new();
             facts.push(("subject", Value::entity(arena, find(subject)?)));
             facts.push(("actors", Value::set(arena, acting)));
+            for fact in context {
+                if fact.0 != "subject" && fact.0 != "actors" {
+                    facts.push(*fact);
+                }
+            }
             context = record_fields(arena, facts);
         }
         for entity in &mut entities {
-            coerce.entity(entity)?;
+            coerce.entity(entity);
         }
-        let mut groups = Vec::new();
-        program.action_groups(&action, &mut groups)?;
-        if !groups.is_empty() {
-            match entities.iter_mut().find(|entity| entity.uid == action) {
-                Some(entity) => entity.ancestors.extend(groups),
-                None => entities.push(Entity { uid: action, attributes: &[], tags: &[], ancestors: groups }),
+        let mut groups = program.action_groups(&action);
+        if groups.len() > 0 {
+            let entity = match entities.iter_mut().find(|entity| entity.uid == action) {
+                Some(entity) => entity,
+                None => entities.push_mut(Entity { uid: action, attributes: &[], tags: &[], ancestors: &[] }),
+            };
+            let mut ancestors = Vec::from(entity.ancestors);
+            while let (Some(entity_type), Some(id)) = (groups.next(), groups.next()) {
+                ancestors.push(Value::entity(arena, program.uid(entity_type, id)));
             }
-        }
-        for entity in &mut entities {
-            sort(&mut entity.ancestors, |a, b| a < b);
+            if let Value::Set(all) = Value::set(arena, ancestors) {
+                entity.ancestors = all;
+            }
         }
         sort(&mut entities, |a, b| a.uid < b.uid);
         Ok(Request { principal, action, context: Value::Record(context), entities })
@@ -134,49 +142,48 @@ impl<'a> Request<'a> {
 
     /// What is known of an entity.
     pub fn entity(&self, uid: &Uid<'_>) -> Option<&Entity<'a>> {
-        let at = self.entities.partition_point(|entity| entity.uid < *uid);
+        let at = place(self.entities.len(), &|index| {
+            self.entities.get(index).is_some_and(|entity| entity.uid < *uid)
+        });
         self.entities.get(at).filter(|entity| entity.uid == *uid)
     }
 
     /// Everything above an entity.
-    fn ancestors(&self, uid: &Uid<'_>) -> &[Uid<'a>] {
-        self.entity(uid).map_or(&[], |entity| &entity.ancestors)
+    fn ancestors(&self, uid: &Uid<'_>) -> &'a [Value<'a>] {
+        self.entity(uid).map_or(&[], |entity| entity.ancestors)
     }
 
     /// Whether an entity is another one or below it.
     pub fn is_in(&self, uid: &Uid<'_>, group: &Uid<'_>) -> bool {
-        uid == group || holds(self.ancestors(uid), group)
+        uid == group || holds(self.ancestors(uid), &Value::Entity(group))
     }
 
-    /// The rules whose scope can hold for this principal and action, in ascending order.
-    ///
-    /// # Errors
-    /// If the program is damaged.
-    pub fn candidates(&self, program: &Program<'a>) -> Result<Vec<u32>, Fault<'a>> {
-        let mut rules = Vec::new();
-        program.rules_of(KeyKind::Always, &Uid { entity_type: "", id: "" }, &mut rules)?;
+    /// For each rule of the program 1 if its scope can hold for this principal and action, and otherwise 0.
+    pub fn candidates(&self, program: &Program<'a>) -> Vec<u8> {
+        let mut marks = vec![0; program.count(Section::Rules, width::RULE) as usize];
+        program.mark_rules(KeyKind::Always, &Uid { entity_type: "", id: "" }, &mut marks);
         for (kind, uid) in [(KeyKind::Principal, &self.principal), (KeyKind::Action, &self.action)] {
-            program.rules_of(kind, uid, &mut rules)?;
+            program.mark_rules(kind, uid, &mut marks);
             for ancestor in self.ancestors(uid) {
-                program.rules_of(kind, ancestor, &mut rules)?;
+                if let Value::Entity(ancestor) = ancestor {
+                    program.mark_rules(kind, ancestor, &mut marks);
+                }
             }
         }
-        sort(&mut rules, |a, b| a < b);
-        rules.dedup();
-        Ok(rules)
+        marks
     }
 }
 
 /// A chunk, as expressions see it.
 pub trait Chunk<'a> {
     /// Its entity type.
-    fn entity_type(&self) -> Result<&'a str, Fault<'a>>;
+    fn entity_type(&self) -> &'a str;
     /// Its identity.
-    fn uid(&self) -> Result<Uid<'a>, Fault<'a>>;
+    fn uid(&self) -> Uid<'a>;
     /// The attribute in a column of the program; `None` if it is absent.
-    fn column(&self, column: u32) -> Result<Option<Value<'a>>, Fault<'a>>;
+    fn column(&self, column: u32) -> Option<Value<'a>>;
     /// Its tags.
-    fn tags(&self) -> Result<&'a [Field<'a>], Fault<'a>>;
-    /// Whether an entity is among its ancestors.
-    fn is_below(&self, group: &Uid<'_>) -> Result<bool, Fault<'a>>;
+    fn tags(&self) -> &'a [Field<'a>];
+    /// Everything above it: the elements of a set of entities.
+    fn ancestors(&self) -> &'a [Value<'a>];
 }

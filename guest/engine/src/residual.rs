@@ -10,7 +10,7 @@ use tamis_contract::frame::{self, Column, Form};
 
 use crate::evaluate::Evaluator;
 use crate::fault::Fault;
-use crate::program::{Binding, ColumnForm, ColumnInfo, Node, Op};
+use crate::program::{Binding, ColumnForm, ColumnInfo, Node, Op, damaged};
 
 /// Chunks where a condition is true, and where it is false; a bit for each of 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,13 +26,7 @@ pub struct Outcome {
 pub enum Residual {
     /// The same for every chunk; `None` if it fails for every chunk.
     Known(Option<bool>),
-    /// Both, the second only where the first is true.
-    And(Box<Residual>, Box<Residual>),
-    /// Either, the second only where the first is false.
-    Or(Box<Residual>, Box<Residual>),
-    /// The opposite.
-    Not(Box<Residual>),
-    /// The second where the first is true, the third where it is false.
+    /// The second where the first is true, the third where it is false. `a && b` is `if a then b else false`, and so on.
     If(Box<[Residual; 3]>),
     /// A node that reads one column of codes, with its outcome for each code, as far as it is known.
     OfCode {
@@ -109,101 +103,83 @@ impl NumberTest {
 }
 
 /// Specialises the condition at node `index` to the evaluator's request.
-///
-/// # Errors
-/// If the program is damaged.
-pub fn specialise<'a>(
-    evaluator: &Evaluator<'a>,
-    columns: &[ColumnInfo],
-    index: u32,
-) -> Result<Residual, Fault<'a>> {
-    let node = evaluator.program.node(index)?;
+pub fn specialise(evaluator: &Evaluator<'_>, columns: &[ColumnInfo], index: u32) -> Residual {
+    let node = evaluator.program.node(index);
     if node.binding == Binding::Request {
-        return match evaluator.boolean(index) {
-            Err(Fault::Program) => Err(Fault::Program),
-            outcome => Ok(Residual::Known(outcome.ok())),
-        };
+        let outcome = evaluator.boolean(index);
+        if outcome.is_none() && evaluator.fault() == Fault::Program {
+            damaged();
+        }
+        return Residual::Known(outcome);
     }
-    let residual = structure(evaluator, columns, &node)?;
-    if let Some(known @ Residual::Known(_)) = residual {
-        return Ok(known);
-    }
+    let structure = structure(evaluator, columns, &node);
     let Binding::Column(column) = node.binding else {
-        return Ok(residual.unwrap_or(Residual::OfChunk(index)));
+        return structure.unwrap_or(Residual::OfChunk(index));
     };
-    let info = columns.get(usize::from(column)).ok_or(Fault::Program)?;
-    Ok(match info.form.form() {
-        Form::Codes => Residual::OfCode { node: index, column, memo: Vec::new() },
-        Form::Longs => match residual {
-            Some(residual) => residual,
-            None if node.op == Op::HasColumn => Residual::Present(column),
-            None => number_test(evaluator, &node, column, info.form)?.unwrap_or(Residual::OfChunk(index)),
-        },
-        Form::Texts => residual.unwrap_or(Residual::OfChunk(index)),
-    })
+    let info = columns.get(usize::from(column)).unwrap_or_else(|| damaged());
+    match (structure, info.form.form()) {
+        (Some(known @ Residual::Known(_)), _) => known,
+        (_, Form::Codes) => Residual::OfCode { node: index, column, memo: Vec::new() },
+        (Some(structure), _) => structure,
+        (None, Form::Longs) if node.op == Op::HasColumn => Residual::Present(column),
+        (None, Form::Longs) => {
+            number_test(evaluator, &node, column, info.form).unwrap_or(Residual::OfChunk(index))
+        }
+        (None, Form::Texts) => Residual::OfChunk(index),
+    }
+}
+
+/// One of the two outcomes of a connective.
+#[derive(Clone, Copy)]
+enum Branch {
+    Known(bool),
+    Node(u32),
 }
 
 /// Specialises the parts of a connective; `None` for a node that is none.
-fn structure<'a>(
-    evaluator: &Evaluator<'a>,
-    columns: &[ColumnInfo],
-    node: &Node,
-) -> Result<Option<Residual>, Fault<'a>> {
-    use Residual::{And, If, Known, Not, Or};
-    let part = |index: u32| specialise(evaluator, columns, index);
-    Ok(Some(match node.op {
-        Op::And => match part(node.a)? {
-            Known(Some(true)) => part(node.b)?,
-            Known(known) => Known(known),
-            left => match part(node.b)? {
-                Known(Some(true)) => left,
-                right => And(Box::new(left), Box::new(right)),
-            },
+fn structure(evaluator: &Evaluator<'_>, columns: &[ColumnInfo], node: &Node) -> Option<Residual> {
+    use Branch::Known;
+    let (then, otherwise) = match node.op {
+        Op::And => (Branch::Node(node.b), Known(false)),
+        Op::Or => (Known(true), Branch::Node(node.b)),
+        Op::Not => (Known(false), Known(true)),
+        Op::If => (Branch::Node(node.b), Branch::Node(node.c)),
+        _ => return None,
+    };
+    let branch = |branch: Branch| match branch {
+        Known(known) => Residual::Known(Some(known)),
+        Branch::Node(node) => specialise(evaluator, columns, node),
+    };
+    Some(match specialise(evaluator, columns, node.a) {
+        Residual::Known(Some(condition)) => branch(if condition { then } else { otherwise }),
+        Residual::Known(None) => Residual::Known(None),
+        condition => match (branch(then), branch(otherwise)) {
+            (Residual::Known(Some(true)), Residual::Known(Some(false))) => condition,
+            (then, otherwise) => Residual::If(Box::new([condition, then, otherwise])),
         },
-        Op::Or => match part(node.a)? {
-            Known(Some(false)) => part(node.b)?,
-            Known(known) => Known(known),
-            left => match part(node.b)? {
-                Known(Some(false)) => left,
-                right => Or(Box::new(left), Box::new(right)),
-            },
-        },
-        Op::Not => match part(node.a)? {
-            Known(known) => Known(known.map(|value| !value)),
-            inner => Not(Box::new(inner)),
-        },
-        Op::If => match part(node.a)? {
-            Known(Some(condition)) => part(if condition { node.b } else { node.c })?,
-            Known(None) => Known(None),
-            condition => If(Box::new([condition, part(node.b)?, part(node.c)?])),
-        },
-        _ => return Ok(None),
-    }))
+    })
 }
 
 /// A comparison of a column of numbers with something that does not change from chunk to chunk.
-fn number_test<'a>(
-    evaluator: &Evaluator<'a>,
-    node: &Node,
-    column: u16,
-    form: ColumnForm,
-) -> Result<Option<Residual>, Fault<'a>> {
+fn number_test(evaluator: &Evaluator<'_>, node: &Node, column: u16, form: ColumnForm) -> Option<Residual> {
     let test = match (node.op, form) {
         (Op::Equal, _) => NumberTest::Equal,
         (Op::Less, ColumnForm::Longs | ColumnForm::Datetimes | ColumnForm::Durations)
         | (Op::DecimalLess, ColumnForm::Decimals) => NumberTest::Less,
         (Op::LessOrEqual, ColumnForm::Longs | ColumnForm::Datetimes | ColumnForm::Durations)
         | (Op::DecimalLessOrEqual, ColumnForm::Decimals) => NumberTest::LessOrEqual,
-        _ => return Ok(None),
+        _ => return None,
     };
-    let (a, b) = (evaluator.program.node(node.a)?, evaluator.program.node(node.b)?);
+    let (a, b) = (evaluator.program.node(node.a), evaluator.program.node(node.b));
     let (test, other) = match (a.op, b.op) {
         (Op::Column, _) if b.binding == Binding::Request => (test, node.b),
         (_, Op::Column) if a.binding == Binding::Request => (test.mirrored(), node.a),
-        _ => return Ok(None),
+        _ => return None,
     };
-    let Ok(other) = evaluator.value(other) else { return Ok(Some(Residual::Known(None))) };
-    Ok(form.number(&other).map(|bound| Residual::OfNumber { column, test, bound }))
+    match evaluator.value(other) {
+        None => Some(Residual::Known(None)),
+        Some(other) => form.number(&other).map(|bound| Residual::OfNumber { column, test, bound }),
+    }
 }
 
 /// What a residual needs to be evaluated over a block of chunks.
@@ -226,20 +202,6 @@ impl Residual {
             Self::Known(Some(true)) => Outcome { yes: u64::MAX, no: 0 },
             Self::Known(Some(false)) => Outcome { yes: 0, no: u64::MAX },
             Self::Known(None) => Outcome::default(),
-            Self::Not(inner) => {
-                let inner = inner.outcome(block, wanted);
-                Outcome { yes: inner.no, no: inner.yes }
-            }
-            Self::And(a, b) => {
-                let a = a.outcome(block, wanted);
-                let b = b.outcome(block, wanted & a.yes);
-                Outcome { yes: a.yes & b.yes, no: a.no | (a.yes & b.no) }
-            }
-            Self::Or(a, b) => {
-                let a = a.outcome(block, wanted);
-                let b = b.outcome(block, wanted & a.no);
-                Outcome { yes: a.yes | (a.no & b.yes), no: a.no & b.no }
-            }
             Self::If(parts) => {
                 let [condition, then, otherwise] = &mut **parts;
                 let condition = condition.outcome(block, wanted);
@@ -261,16 +223,17 @@ impl Residual {
 fn of_code(block: &Block<'_>, wanted: u64, node: u32, column: usize, memo: &mut Vec<u8>) -> Outcome {
     let Some(Column::Codes { codes, .. }) = block.columns.get(column) else { return Outcome::default() };
     let codes = codes.get(block.start..).unwrap_or_default();
-    let codes = codes.get(..codes.len().min(64)).unwrap_or_default();
     let mut outcome = Outcome::default();
-    for (position, code) in codes.iter().enumerate() {
+    // Most conditions are asked about few chunks: those that the conditions before them left.
+    let mut left = wanted;
+    while left != 0 {
+        let position = left.trailing_zeros();
+        left &= left - 1;
+        let Some(code) = codes.get(position as usize) else { break };
         let code = u32::from_le_bytes(*code) as usize;
         let mut known = memo.get(code).copied().unwrap_or(memo::UNKNOWN);
         if known == memo::UNKNOWN {
-            if wanted >> position & 1 == 0 {
-                continue;
-            }
-            known = match (block.evaluate)(node, block.start + position) {
+            known = match (block.evaluate)(node, block.start + position as usize) {
                 Some(true) => memo::YES,
                 Some(false) => memo::NO,
                 None => memo::FAULT,

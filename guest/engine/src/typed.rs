@@ -8,7 +8,7 @@ use tamis_contract::value::{Field, Uid, Value, field};
 use crate::coerce::Coerce;
 use crate::evaluate::Evaluator;
 use crate::fault::Fault;
-use crate::program::{Program, Rule, Source, flag};
+use crate::program::{Program, Rule, flag};
 use crate::request::{self, Request};
 
 /// A chunk with its attributes by name.
@@ -21,8 +21,8 @@ pub struct Chunk<'a> {
     pub attributes: &'a [Field<'a>],
     /// Its tags.
     pub tags: &'a [Field<'a>],
-    /// Everything above it.
-    pub ancestors: Vec<Uid<'a>>,
+    /// Everything above it: the elements of a set of entities.
+    pub ancestors: &'a [Value<'a>],
     /// Where converted values go.
     pub arena: &'a Bump,
 }
@@ -37,116 +37,102 @@ pub struct Decision<'a> {
     /// The rules that failed, by number.
     pub faults: Vec<(u32, Fault<'a>)>,
     /// Attributes to remove, as paths.
-    pub redact: Vec<Vec<&'a str>>,
+    pub redact: Vec<&'a [&'a str]>,
     /// Whether the text is to be removed too.
     pub redact_text: bool,
 }
 
 impl<'a> request::Chunk<'a> for Chunk<'a> {
-    fn entity_type(&self) -> Result<&'a str, Fault<'a>> {
-        Ok(self.uid.entity_type)
+    fn entity_type(&self) -> &'a str {
+        self.uid.entity_type
     }
 
-    fn uid(&self) -> Result<Uid<'a>, Fault<'a>> {
-        Ok(self.uid)
+    fn uid(&self) -> Uid<'a> {
+        self.uid
     }
 
-    fn column(&self, column: u32) -> Result<Option<Value<'a>>, Fault<'a>> {
+    fn column(&self, column: u32) -> Option<Value<'a>> {
         let Self { program, arena, .. } = *self;
-        let info = program.column(column)?;
-        if info.source != Source::Attribute {
-            return Err(Fault::Program);
-        }
-        let name = program.text(info.name)?;
-        match field(self.attributes, name) {
-            Some(value) if info.converted => {
-                Coerce { program, arena }.attribute(self.uid.entity_type, name, value).map(Some)
-            }
-            value => Ok(value),
+        let info = program.column(column);
+        let name = program.text(info.name);
+        let value = field(self.attributes, name)?;
+        if info.converted {
+            Some(Coerce { program, arena }.attribute(self.uid.entity_type, name, value))
+        } else {
+            Some(value)
         }
     }
 
-    fn tags(&self) -> Result<&'a [Field<'a>], Fault<'a>> {
+    fn tags(&self) -> &'a [Field<'a>] {
         Coerce { program: self.program, arena: self.arena }.tags(self.uid.entity_type, self.tags)
     }
 
-    fn is_below(&self, group: &Uid<'_>) -> Result<bool, Fault<'a>> {
-        Ok(self.ancestors.contains(group))
+    fn ancestors(&self) -> &'a [Value<'a>] {
+        self.ancestors
     }
 }
 
 /// Decides on a chunk.
-///
-/// # Errors
-/// If the program is damaged.
 pub fn decide<'a>(
     program: Program<'a>,
     arena: &'a Bump,
     request: &'a Request<'a>,
     chunk: &'a Chunk<'a>,
-) -> Result<Decision<'a>, Fault<'a>> {
-    let evaluator = Evaluator { program, request, chunk: Some(chunk), arena, constants: &[] };
+) -> Decision<'a> {
+    let mut evaluator = Evaluator::new(program, request, arena);
+    evaluator.chunk = Some(chunk);
     let mut decision = Decision::default();
     let (mut permits, mut forbids) = (Vec::new(), Vec::new());
-    for index in request.candidates(&program)? {
-        let rule = program.rule(index)?;
+    for (index, candidate) in (0..).zip(request.candidates(&program)) {
+        if candidate == 0 {
+            continue;
+        }
+        let rule = program.rule(index);
         match evaluator.boolean(rule.condition) {
-            Ok(false) => {}
-            Ok(true) if rule.flags & flag::FORBID != 0 => forbids.push(index),
-            Ok(true) => {
-                let paths = paths(program, &rule)?;
-                if permits.is_empty() {
-                    decision.redact = paths;
-                    decision.redact_text = rule.flags & flag::REDACTS_TEXT != 0;
-                } else {
-                    // Each rule that permits shows what it does not redact.
-                    decision.redact = intersect(&decision.redact, &paths);
-                    decision.redact_text &= rule.flags & flag::REDACTS_TEXT != 0;
-                }
+            Some(false) => {}
+            Some(true) if rule.flags & flag::FORBID != 0 => forbids.push(index),
+            Some(true) => {
+                // Each rule that permits shows what it does not redact.
+                let first = permits.is_empty();
+                let redacts_text = rule.flags & flag::REDACTS_TEXT != 0;
+                decision.redact_text = redacts_text && (first || decision.redact_text);
+                let paths = paths(program, arena, &rule);
+                decision.redact = if first { paths } else { intersect(&decision.redact, &paths) };
                 permits.push(index);
             }
-            Err(Fault::Program) => return Err(Fault::Program),
-            Err(fault) => decision.faults.push((index, fault)),
+            None => decision.faults.push((index, evaluator.fault())),
         }
     }
-    if forbids.is_empty() {
-        decision.allow = !permits.is_empty();
-        decision.reasons = permits;
-    } else {
-        decision.reasons = forbids;
+    decision.allow = forbids.is_empty() && !permits.is_empty();
+    decision.reasons = if forbids.is_empty() { permits } else { forbids };
+    if !decision.allow {
         decision.redact.clear();
         decision.redact_text = false;
     }
-    Ok(decision)
+    decision
 }
 
-fn paths<'a>(program: Program<'a>, rule: &Rule) -> Result<Vec<Vec<&'a str>>, Fault<'a>> {
+fn paths<'a>(program: Program<'a>, arena: &'a Bump, rule: &Rule) -> Vec<&'a [&'a str]> {
     let mut numbers = program.list(rule.redactions);
     let mut paths = Vec::new();
     while let Some(length) = numbers.next() {
-        let mut path = Vec::new();
-        for name in numbers.by_ref().take(length as usize) {
-            path.push(program.text(name)?);
+        let path = arena.alloc_slice_fill_copy(length as usize, "");
+        for (name, number) in path.iter_mut().zip(numbers.by_ref()) {
+            *name = program.text(number);
         }
-        paths.push(path);
+        paths.push(&*path);
     }
-    Ok(paths)
+    paths
 }
 
 /// The paths that lie in both: where one leads through the other, the longer.
-fn intersect<'a>(a: &[Vec<&'a str>], b: &[Vec<&'a str>]) -> Vec<Vec<&'a str>> {
-    let mut both: Vec<Vec<&str>> = Vec::new();
+fn intersect<'a>(a: &[&'a [&'a str]], b: &[&'a [&'a str]]) -> Vec<&'a [&'a str]> {
+    let mut both: Vec<&[&str]> = Vec::new();
     for one in a {
         for other in b {
-            let longer = if one.starts_with(other) {
-                one
-            } else if other.starts_with(one) {
-                other
-            } else {
-                continue;
-            };
-            if !both.contains(longer) {
-                both.push(longer.clone());
+            let (longer, shorter) = if one.len() < other.len() { (other, one) } else { (one, other) };
+            if longer.starts_with(shorter) && !both.contains(longer) {
+                both.push(longer);
             }
         }
     }

@@ -70,7 +70,7 @@ impl<'a> Side<'a> {
     fn alone(&self, request: &Request, chunk: &core::Chunk) -> Result<Decision<'a>, String> {
         let request = self.arena.alloc(self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?);
         let chunk = self.arena.alloc(self.chunk(chunk));
-        typed::decide(self.program, self.arena, request, chunk).map_err(|fault| fault.message())
+        Ok(typed::decide(self.program, self.arena, request, chunk))
     }
 
     /// Rules are numbered in the order of the source, as Cedar names policies; what `@id` calls them is another matter.
@@ -85,10 +85,10 @@ impl<'a> Side<'a> {
 
     /// Decides on chunks as a batch, twice, and compares with what comes of each alone.
     fn compare(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<(), String> {
-        let mut batch = Batch::new(self.program, self.arena).map_err(|fault| fault.message())?;
+        let mut batch = Batch::new(self.program, self.arena);
         let raw = self.request(request).complete(self.program, self.arena).map_err(|fault| fault.message())?;
-        let prepared = batch.prepare(raw).map_err(|fault| fault.message())?;
-        let mut sent = vec![0; self.program.columns().map_err(|fault| fault.message())?.len()];
+        let prepared = batch.prepare(raw);
+        let mut sent = vec![0; self.program.columns().len()];
         // The first chunk alone, then all of them: dictionaries grow from frame to frame.
         for rows in [chunks.get(..1).unwrap_or_default(), chunks] {
             let frame = self.frame(rows, &mut sent)?;
@@ -115,7 +115,7 @@ impl<'a> Side<'a> {
     fn frame(&self, chunks: &[&core::Chunk], sent: &mut [usize]) -> Result<Vec<u8>, String> {
         let mut frame = Writer::default();
         frame.size(chunks.len());
-        let columns = self.program.columns().map_err(|fault| fault.message())?;
+        let columns = self.program.columns();
         for (index, (info, sent)) in columns.iter().zip(sent).enumerate() {
             let cells: Vec<Option<Value<'_>>> =
                 chunks.iter().map(|chunk| self.cell(info, index, chunk)).collect::<Result<_, _>>()?;
@@ -168,7 +168,7 @@ impl<'a> Side<'a> {
         Ok(match info.source {
             Source::Attribute => {
                 // As a host does it: by the footprint, with no knowledge of the chunk's own type.
-                let name = self.program.text(info.name).map_err(|fault| fault.message())?;
+                let name = self.program.text(info.name);
                 let entry = self.footprint.get(info.attribute as usize).ok_or("a column without an attribute")?;
                 if entry.attribute.path != [name] {
                     return Err(format!("column {index} is `{name}`, the footprint has {:?}", entry.attribute.path));
@@ -179,8 +179,7 @@ impl<'a> Side<'a> {
             Source::EntityType => Some(Value::Text(self.arena.alloc_str(&chunk.uid.entity_type))),
             Source::Id => Some(Value::Text(self.arena.alloc_str(&chunk.uid.id))),
             Source::Ancestors => {
-                let ancestors = chunk.ancestors.iter().map(|uid| Value::entity(self.arena, self.uid(uid)));
-                Some(Value::set(self.arena, ancestors.collect()))
+                Some(Value::Set(self.uids(chunk.ancestors.iter())))
             }
             Source::Tags => Some(Value::Record(self.fields(&core::metadata::read_record(&chunk.tags)))),
         })
@@ -198,7 +197,7 @@ impl<'a> Side<'a> {
             uid: self.uid(&chunk.uid),
             attributes: self.fields(&attributes),
             tags: self.fields(&core::metadata::read_record(&chunk.tags)),
-            ancestors: chunk.ancestors.iter().map(|uid| self.uid(uid)).collect(),
+            ancestors: self.uids(chunk.ancestors.iter()),
             arena: self.arena,
         }
     }
@@ -214,7 +213,7 @@ impl<'a> Side<'a> {
                 uid: self.uid(&entity.uid),
                 attributes: self.fields(&entity.attributes),
                 tags: self.fields(&entity.tags),
-                ancestors: ancestors.iter().map(|uid| self.uid(uid)).collect(),
+                ancestors: self.uids(ancestors.iter()),
             });
         }
         RawRequest {
@@ -224,6 +223,14 @@ impl<'a> Side<'a> {
             action: self.uid(request.action()),
             context: self.fields(request.context()),
             entities,
+        }
+    }
+
+    /// A set of entities.
+    fn uids<'b>(&self, uids: impl Iterator<Item = &'b EntityUid>) -> &'a [Value<'a>] {
+        match Value::set(self.arena, uids.map(|uid| Value::entity(self.arena, self.uid(uid))).collect()) {
+            Value::Set(uids) => uids,
+            _ => &[],
         }
     }
 

@@ -53,7 +53,9 @@ pub fn read(text: &str) -> Result<i64, &'static str> {
         last = millis;
         rest = after;
         total = match (total, quantity) {
-            (Some(total), Some(quantity)) => quantity.checked_mul(millis).and_then(|more| total.checked_add(more)),
+            (Some(total), Some(quantity)) => {
+                quantity.checked_mul(millis).and_then(|more| total.checked_add(more))
+            }
             _ => None,
         };
         if rest.is_empty() {

@@ -1,62 +1,56 @@
 //! What a policy says of itself.
 
-use alloc::vec::Vec;
-
 use bumpalo::Bump;
 use tamis_contract::frame::{Form, Reader};
 
 use super::abi::{self, Attribute, FootprintAttribute, List, Manifest, Maybe, PolicyInfo, Text};
-use super::list;
-use crate::fault::Fault;
-use crate::program::{Program, Section, Source};
+use crate::program::{Program, Section, Source, damaged, width};
 
 /// The manifest: name, whether it rewrites, digest, producer, footprint, rules.
-pub(super) fn manifest<'a>(program: &Program<'a>, arena: &'a Bump) -> Result<Manifest<'a>, Fault<'a>> {
-    read(&mut Reader::new(program.section(Section::Manifest)), arena).ok_or(Fault::Program)
-}
-
-fn read<'a>(reader: &mut Reader<'a>, arena: &'a Bump) -> Option<Manifest<'a>> {
-    let contract = text(reader)?;
-    let name = text(reader)?;
-    let can_rewrite = reader.byte().ok()? != 0;
-    let source_digest = text(reader)?;
-    let producer = text(reader)?;
-    let mut footprint = Vec::new();
-    for _ in 0..reader.size().ok()? {
-        let name = text(reader)?;
-        let value_type = text(reader)?;
-        let optional = reader.byte().ok()? != 0;
+pub(super) fn manifest<'a>(program: &Program<'a>, arena: &'a Bump) -> Manifest<'a> {
+    let reader = &mut Reader::new(program.section(Section::Manifest));
+    let contract = text(reader);
+    let name = text(reader);
+    let can_rewrite = flag(reader);
+    let source_digest = text(reader);
+    let producer = text(reader);
+    let footprint = several(reader, arena, |reader| {
+        let path = List::from(&*arena.alloc_slice_copy(&[text(reader)]));
+        let value_type = text(reader);
         let value_type = if value_type.items().is_empty() { Maybe::None } else { Maybe::Some(value_type) };
-        footprint.push(FootprintAttribute {
-            attribute: Attribute { path: list(arena, &[name]), value_type },
-            optional,
-        });
-    }
-    let mut policies = Vec::new();
-    for _ in 0..reader.size().ok()? {
-        let id = text(reader)?;
-        let mut annotations = Vec::new();
-        for _ in 0..reader.size().ok()? {
-            annotations.push([text(reader)?, text(reader)?]);
-        }
-        policies.push(PolicyInfo { id, annotations: list(arena, &annotations) });
-    }
-    let (footprint, policies) = (list(arena, &footprint), list(arena, &policies));
-    Some(Manifest { contract, name, footprint, policies, can_rewrite, source_digest, producer })
+        FootprintAttribute { attribute: Attribute { path, value_type }, optional: flag(reader) }
+    });
+    let policies = several(reader, arena, |reader| {
+        let id = text(reader);
+        PolicyInfo { id, annotations: several(reader, arena, |reader| [text(reader), text(reader)]) }
+    });
+    Manifest { contract, name, footprint, policies, can_rewrite, source_digest, producer }
 }
 
-fn text<'a>(reader: &mut Reader<'a>) -> Option<Text<'a>> {
-    reader.text().ok().map(Text::from)
+fn text<'a>(reader: &mut Reader<'a>) -> Text<'a> {
+    reader.text().unwrap_or_else(|_| damaged()).into()
+}
+
+fn flag(reader: &mut Reader<'_>) -> bool {
+    reader.byte().unwrap_or_else(|_| damaged()) != 0
+}
+
+/// As many items as the number in front of them says.
+fn several<'a, 'r, T>(
+    reader: &mut Reader<'r>,
+    arena: &'a Bump,
+    mut read: impl FnMut(&mut Reader<'r>) -> T,
+) -> List<'a, T> {
+    let count = reader.size().unwrap_or_else(|_| damaged());
+    List::from(&*arena.alloc_slice_fill_with(count, |_| read(reader)))
 }
 
 /// What frames must hold.
-pub(super) fn columns<'a>(
-    program: &Program<'a>,
-    arena: &'a Bump,
-) -> Result<List<'a, abi::Column>, Fault<'a>> {
-    let mut columns = Vec::new();
-    for info in program.columns()? {
-        columns.push(abi::Column {
+pub(super) fn columns<'a>(program: &Program<'a>, arena: &'a Bump) -> List<'a, abi::Column> {
+    let count = program.count(Section::Columns, width::COLUMN);
+    let column = |index: usize| {
+        let info = program.column(index as u32);
+        abi::Column {
             source: match info.source {
                 Source::Attribute => abi::Source::Attribute(info.attribute),
                 Source::EntityType => abi::Source::EntityType,
@@ -69,7 +63,7 @@ pub(super) fn columns<'a>(
                 Form::Longs => abi::Form::Longs,
                 Form::Texts => abi::Form::Texts,
             },
-        });
-    }
-    Ok(list(arena, &columns))
+        }
+    };
+    List::from(&*arena.alloc_slice_fill_with(count as usize, column))
 }

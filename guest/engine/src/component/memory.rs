@@ -7,12 +7,13 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr::null_mut;
 
 use bumpalo::Bump;
 
 use super::place::OneThread;
+use crate::program::damaged;
 
 /// Bytes in a page of memory.
 const PAGE: usize = 65_536;
@@ -38,14 +39,14 @@ fn power(size: usize) -> u32 {
 }
 
 impl Blocks {
-    /// A block of 2 to the power of `power` bytes, never used; null if there is no memory left.
-    fn carve(&mut self, power: u32) -> *mut u8 {
-        let Some(size) = 1_usize.checked_shl(power) else { return null_mut() };
+    /// A block of 2 to the power of `power` bytes, never used. Without memory for it the call ends.
+    fn carve(&mut self, power: u32) -> usize {
+        let size = 1_usize.checked_shl(power).unwrap_or_else(|| damaged());
         if self.end - self.fresh < size {
             let pages = size.div_ceil(PAGE);
             let before = memory_grow::<0>(pages);
             if before == usize::MAX {
-                return null_mut();
+                damaged();
             }
             if before * PAGE != self.end {
                 self.fresh = before * PAGE;
@@ -54,7 +55,7 @@ impl Blocks {
         }
         let block = self.fresh;
         self.fresh += size;
-        block as *mut u8
+        block
     }
 }
 
@@ -72,7 +73,7 @@ unsafe impl GlobalAlloc for OneThread<UnsafeCell<Blocks>> {
                 *first = unsafe { block.cast::<*mut u8>().read() };
                 block
             }
-            _ => blocks.carve(power),
+            _ => blocks.carve(power) as *mut u8,
         }
     }
 
@@ -95,52 +96,47 @@ unsafe impl GlobalAlloc for OneThread<UnsafeCell<Blocks>> {
         // SAFETY: a layout of more bytes is as valid as the caller's, and both blocks have room for what is copied.
         unsafe {
             let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !larger.is_null() {
-                larger.copy_from_nonoverlapping(block, layout.size().min(size));
-                self.dealloc(block, layout);
-            }
+            larger.copy_from_nonoverlapping(block, layout.size().min(size));
+            self.dealloc(block, layout);
             larger
         }
     }
 }
 
 /// What lasts for one call: what the host passes, what is answered, and all between. One arena, emptied when the next call begins.
-struct Call {
-    arena: Bump,
-    answered: bool,
-}
-
-static CALL: OneThread<UnsafeCell<Option<Call>>> = OneThread(UnsafeCell::new(None));
+static ARENA: OneThread<UnsafeCell<Option<Bump>>> = OneThread(UnsafeCell::new(None));
+/// Whether the current call has its answer.
+static ANSWERED: OneThread<Cell<bool>> = OneThread(Cell::new(false));
 
 /// The arena of the current call.
 ///
 /// References into it last until [`answer`]: no longer than the function that is exported. Without a call, one begins.
 pub(super) fn call() -> &'static Bump {
-    // SAFETY: there is one thread, and no reference to the call itself is kept. After `answer` the host reads the answer before it
-    // calls again, and only then is the arena emptied, when nothing refers into it.
-    let call = unsafe { &mut *CALL.0.get() };
-    let call = call.get_or_insert_with(|| Call { arena: Bump::new(), answered: false });
-    if call.answered {
-        call.answered = false;
-        call.arena.reset();
+    if ANSWERED.0.replace(false) {
+        // SAFETY: there is one thread. The host has read the answer before it calls again, so nothing refers to the arena.
+        if let Some(arena) = unsafe { &mut *ARENA.0.get() } {
+            arena.reset();
+        }
     }
-    &call.arena
+    // SAFETY: there is one thread, and until the call is answered the arena is only shared.
+    match unsafe { &*ARENA.0.get() } {
+        Some(arena) => arena,
+        // SAFETY: there is no arena that anything could refer to.
+        None => unsafe { &mut *ARENA.0.get() }.insert(Bump::new()),
+    }
 }
 
 /// Ends the call with an answer, which the host reads before it calls again.
 pub(super) fn answer<T: Copy>(answer: T) -> *const T {
     let place = call().alloc(answer);
-    // SAFETY: as in `call`.
-    if let Some(call) = unsafe { &mut *CALL.0.get() } {
-        call.answered = true;
-    }
+    ANSWERED.0.set(true);
     place
 }
 
 /// Makes room for what the host is about to pass. It frees nothing, so an old block may stay as it is until the call ends.
 #[unsafe(no_mangle)]
 extern "C" fn cabi_realloc(block: *const u8, size: usize, align: usize, wanted: usize) -> *mut u8 {
-    let Ok(layout) = Layout::from_size_align(wanted, align) else { super::abort() };
+    let Ok(layout) = Layout::from_size_align(wanted, align) else { damaged() };
     let room = call().alloc_layout(layout).as_ptr();
     // SAFETY: the host passes a block of `size` bytes, or none, and both have room for what is copied.
     unsafe { room.copy_from_nonoverlapping(block, size.min(wanted)) };

@@ -2,16 +2,17 @@
 
 #![allow(unsafe_code, reason = "the program lies where the compiler put it; a policy has one thread")]
 
-use core::cell::UnsafeCell;
+use core::cell::{OnceCell, UnsafeCell};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use bumpalo::Bump;
 
 use crate::batch::Batch;
+use crate::program::damaged;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    super::abort()
+    damaged()
 }
 
 /// Address and size of the program. The compiler finds this by its name and writes both numbers here.
@@ -37,23 +38,14 @@ pub(super) struct OneThread<T>(pub(super) T);
 // SAFETY: the host's engine has threads switched off, so nothing is ever shared.
 unsafe impl<T> Sync for OneThread<T> {}
 
-/// What lasts as long as the instance: an arena, and what was prepared.
-struct Lasting {
-    arena: Bump,
-    batch: Option<Batch<'static>>,
-}
-
-static LASTING: OneThread<UnsafeCell<Option<Lasting>>> = OneThread(UnsafeCell::new(None));
-
 /// The batch of this instance, made at the first call, and the arena that lasts as long.
 pub(super) fn batch(
     make: fn(&'static Bump) -> Batch<'static>,
 ) -> (&'static Bump, &'static mut Batch<'static>) {
-    // SAFETY: there is one thread, and the exported functions, none of which calls another, ask for this once each. What is in the
-    // static is never replaced once it is there, so the arena is never moved or freed.
-    unsafe {
-        let lasting = (*LASTING.0.get()).get_or_insert_with(|| Lasting { arena: Bump::new(), batch: None });
-        let arena: &'static Bump = &*core::ptr::from_ref(&lasting.arena);
-        (arena, lasting.batch.get_or_insert_with(|| make(arena)))
-    }
+    static ARENA: OneThread<OnceCell<Bump>> = OneThread(OnceCell::new());
+    static BATCH: OneThread<UnsafeCell<Option<Batch<'static>>>> = OneThread(UnsafeCell::new(None));
+    let arena = ARENA.0.get_or_init(Bump::new);
+    // SAFETY: there is one thread, and the exported functions, none of which calls another, ask for this once each.
+    let batch = unsafe { &mut *BATCH.0.get() };
+    (arena, batch.get_or_insert_with(|| make(arena)))
 }
