@@ -4,6 +4,8 @@ mod column;
 mod dictionary;
 mod key;
 mod layout;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::borrow::Borrow;
