@@ -9,6 +9,9 @@ use tamis_core::{Request, Value};
 
 use super::*;
 
+/// More than any test fills.
+const ROOM: usize = 1 << 30;
+
 fn attribute(name: &str, declared: Option<&str>) -> Attribute {
     Attribute { path: vec![name.to_owned()], declared: declared.map(|text| text.parse().unwrap()) }
 }
@@ -185,7 +188,7 @@ proptest! {
     #[test]
     fn frames_hold_what_chunks_hold(batches in prop::collection::vec(prop::collection::vec(chunk(), 1..12), 1..4)) {
         let columns = columns_of_everything();
-        let (mut coder, mut listener) = (Coder::new(&columns), Listener::new(&columns));
+        let (mut coder, mut listener) = (Coder::new(&columns, ROOM), Listener::new(&columns));
         for chunks in &batches {
             let (rows, bytes) = coder.frame(chunks);
             prop_assert_eq!(rows, chunks.len());
@@ -203,31 +206,35 @@ fn named(id: usize, value: &str) -> Chunk {
 #[test]
 fn a_known_value_is_sent_once() {
     let columns = [Column::Codes(attribute("a", None))];
-    let mut coder = Coder::new(&columns);
+    let mut coder = Coder::new(&columns, ROOM);
     let long = "x".repeat(1000);
     let chunks: Vec<Chunk> = (0..100).map(|id| named(id, &long)).collect();
     let (_, bytes) = coder.frame(&chunks);
     assert!(bytes.len() < 1500, "{}", bytes.len());
-    let size = coder.size();
+    let size = coder.size.kept;
     let (_, bytes) = coder.frame(&chunks);
     assert!(bytes.len() < 500, "{}", bytes.len());
-    assert_eq!(coder.size(), size);
+    assert_eq!(coder.size.kept, size);
 }
 
 #[test]
 fn a_frame_ends_with_its_rows_or_its_bytes() {
     let columns = [Column::Codes(attribute("a", None)), Column::Id];
-    let few: Vec<Chunk> = (0..MAX_ROWS + 1).map(|id| named(id, "x")).collect();
-    assert_eq!(Coder::new(&columns).frame(&few).0, MAX_ROWS);
-    assert_eq!(Coder::new(&columns).frame(&few[..0]).0, 0);
+    let few: Vec<Chunk> = (0..MAX_ROWS + 1).map(|id| named(id, &(id % 20).to_string())).collect();
+    assert_eq!(Coder::new(&columns, ROOM).frame(&few).0, MAX_ROWS);
+    assert_eq!(Coder::new(&columns, ROOM).frame(&few[..0]).0, 0);
 
     let large = |id| named(id, &format!("{id}{}", "x".repeat(MAX_NEWS / 4)));
     let many: Vec<Chunk> = (0..20).map(large).collect();
-    let mut coder = Coder::new(&columns);
+    let mut coder = Coder::new(&columns, ROOM);
     assert_eq!(coder.frame(&many).0, 4);
     assert_eq!(coder.frame(&many[4..]).0, 4);
     let huge = [named(0, &"x".repeat(MAX_NEWS * 2)), named(1, "x")];
     assert_eq!(coder.frame(&huge).0, 1, "one at least");
+
+    let mut coder = Coder::new(&columns, 1000);
+    assert_eq!(coder.frame(&few).0, 8, "more would not fit in so small a memory");
+    assert!(coder.is_full());
 
     let mut long_id = named(0, "x");
     long_id.uid.id = "x".repeat(MAX_NEWS + 1);
@@ -264,7 +271,7 @@ fn the_documented_frame_is_what_is_written() {
         Column::Longs(attribute("access_level", Some("Long"))),
         Column::Id,
     ];
-    let mut coder = Coder::new(&columns);
+    let mut coder = Coder::new(&columns, ROOM);
     let chunk = |id: &str, attributes: Json| {
         let mut chunk = Chunk::new(id);
         chunk.attributes = attributes.as_object().unwrap().clone();
