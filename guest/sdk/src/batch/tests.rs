@@ -122,9 +122,12 @@ fn a_row_is_the_chunk_that_it_stands_for() {
         ]
     };
     // The same frame for both principals, and again.
+    let mut kept = None;
     for _ in 0..2 {
         assert_eq!(told(&mut batch, numbers[0], &frame()).unwrap(), expected("a"));
         assert_eq!(told(&mut batch, numbers[1], &frame()).unwrap(), expected("b"));
+        let values = batch.chunk.values.len();
+        assert_eq!(*kept.get_or_insert(values), values, "rows leave nothing behind");
     }
 }
 
