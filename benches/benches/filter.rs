@@ -22,7 +22,9 @@ fn filter(criterion: &mut Criterion) {
 
     // The same answers, or the figures mean nothing.
     let decisions = policy.filter(&request, &chunks).expect("decisions");
-    for (number, decision) in decisions.iter().enumerate() {
+    let explained = policy.explain(&request, &chunks).expect("decisions");
+    for (number, (decision, explained)) in decisions.iter().zip(explained).enumerate() {
+        assert_eq!(decision.allow, explained.allow);
         assert_eq!(decision.allow, on_struct(&person, &documents[number]));
         assert_eq!(Some(decision.allow), on_json(&person, &chunks[number].attributes));
         assert_eq!(decision.allow, bare.allows(&bare_chunks[number]));
@@ -51,10 +53,13 @@ fn filter(criterion: &mut Criterion) {
         });
         let mut session = policy.session(&request).expect("session");
         group.bench_with_input(BenchmarkId::new("tamis typed", batch), &batch, |bencher, batch| {
+            bencher.iter(|| session.explain(black_box(&chunks[..*batch])).expect("decisions").len());
+        });
+        group.bench_with_input(BenchmarkId::new("tamis batch", batch), &batch, |bencher, batch| {
             bencher.iter(|| session.filter(black_box(&chunks[..*batch])).expect("decisions").len());
         });
         group.bench_with_input(
-            BenchmarkId::new("tamis typed, new request", batch),
+            BenchmarkId::new("tamis batch, new request", batch),
             &batch,
             |bencher, batch| {
                 bencher

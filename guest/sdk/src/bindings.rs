@@ -5,7 +5,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "policy",
+    world: "batch-policy",
     pub_export_macro: true,
     export_macro_name: "__export_policy_component",
     additional_derives: [PartialEq, Clone],

@@ -44,6 +44,7 @@
 #[path = "bindings.rs"]
 pub mod __bindings;
 mod attribute;
+mod batch;
 mod decision;
 mod error;
 mod filter;

@@ -1,7 +1,10 @@
 //! The trait that a policy author implements, and its way to the contract.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 
+use crate::batch::{Batch, code};
+use crate::bindings::tamis::policy::batch;
 use crate::bindings::tamis::policy::gates::{Guest, PolicyError};
 use crate::error::Error;
 use crate::filter::Filter;
@@ -68,5 +71,36 @@ impl<P: Policy> Guest for Exported<P> {
 
     fn rewrite_query(request: Request, query: Query) -> Rewrite {
         rewrite::<P>(&request, &query)
+    }
+}
+
+thread_local! {
+    /// What this instance was told in batches. A component exports one policy, so there is one.
+    static BATCH: RefCell<Option<Batch>> = const { RefCell::new(None) };
+}
+
+impl<P: Policy> Exported<P> {
+    /// Lets `act` at what this instance was told. Bytes that no host sends end the call, which denies.
+    #[allow(clippy::panic, reason = "a panic is how a policy gives up: the host denies")]
+    fn with_batch<R>(act: impl FnOnce(&mut Batch) -> Result<R, tamis_contract::frame::FrameError>) -> R {
+        let result =
+            BATCH.with_borrow_mut(|batch| act(batch.get_or_insert_with(|| Batch::of(&P::manifest()))));
+        result.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl<P: Policy> batch::Guest for Exported<P> {
+    fn columns() -> Vec<batch::Column> {
+        crate::batch::columns(&P::manifest())
+    }
+
+    fn prepare(request: Vec<u8>) -> u32 {
+        Self::with_batch(|batch| batch.prepare(&request))
+    }
+
+    fn filter_chunks(prepared: u32, frame: Vec<u8>) -> Vec<u8> {
+        Self::with_batch(|batch| {
+            batch.filter(prepared, &frame, |request, chunk| code(P::filter_chunk(request, chunk).as_ref()))
+        })
     }
 }

@@ -47,6 +47,7 @@ impl Batch {
         instance: &mut Instance,
         request: &Request,
         columns: &[Column],
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let (guest, store) = instance.batch()?;
         let mut prepared: Vec<u32> = Vec::new();
@@ -63,12 +64,12 @@ impl Batch {
             prepared.push(number);
             Ok(())
         })?;
-        Ok(Self { coder: Coder::new(columns), prepared })
+        Ok(Self { coder: Coder::new(columns, limits.memory / MEMORY_PER_DICTIONARIES), prepared })
     }
 
     /// Whether the instance should make way for one that remembers nothing.
-    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
-        self.coder.size() > limits.memory / MEMORY_PER_DICTIONARIES
+    pub(crate) fn is_full(&self) -> bool {
+        self.coder.is_full()
     }
 
     /// Decides on the first of `chunks`, as many as fit in one frame: on one at least, if there is one.

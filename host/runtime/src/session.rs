@@ -166,7 +166,7 @@ impl Session {
     /// The prepared request, in an instance that has room for more values.
     fn take_batch(&mut self) -> Result<Batch, Error> {
         match self.batch.take() {
-            Some(batch) if !batch.is_full(self.policy.limits()) => return Ok(batch),
+            Some(batch) if !batch.is_full() => return Ok(batch),
             Some(_) => {
                 let mut instance = self.policy.instantiate()?;
                 limits::go_on(&self.instance.store, &mut instance.store)?;
@@ -174,7 +174,8 @@ impl Session {
             }
             None => {}
         }
-        Batch::prepare(&mut self.instance, &self.request, self.policy.columns())
+        let (columns, limits) = (self.policy.columns(), self.policy.limits());
+        Batch::prepare(&mut self.instance, &self.request, columns, limits)
     }
 
     /// Asks about a chunk that is allowed, less something.

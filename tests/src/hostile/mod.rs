@@ -133,6 +133,20 @@ impl Module {
         tamis_build::componentize(&module).unwrap()
     }
 
+    /// The component as one of the world `batch-policy` of another contract, given as the text of its WIT file.
+    pub fn component_of(&self, contract: &str) -> Vec<u8> {
+        let mut module = wat::parse_str(self.text()).unwrap();
+        let mut resolve = wit_parser::Resolve::default();
+        let package = resolve.push_str("policy.wit", contract).unwrap();
+        let world = resolve.select_world(&[package], Some("batch-policy")).unwrap();
+        let encoding = wit_component::StringEncoding::UTF8;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
+        wit_component::ComponentEncoder::default()
+            .module(&module)
+            .and_then(|encoder| encoder.encode())
+            .unwrap()
+    }
+
     fn text(&self) -> String {
         let Self { describe, filter_chunk, rewrite_query, realloc, post_return, start, more, .. } = self;
         let mut memory = Memory::default();
