@@ -504,12 +504,53 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_limited() {
-        let mut bytes = Vec::new();
-        for _ in 0..100_000 {
-            bytes.extend_from_slice(&[tag::SET, 1, 0, 0, 0]);
+    fn uids_read_in_ascending_order_whatever_order_they_are_written_in() {
+        let mut writer = Writer::default();
+        writer.size(3);
+        for (entity_type, id) in [("B", "a"), ("A", "b"), ("A", "a")] {
+            writer.uid(entity_type, id);
         }
-        bytes.push(tag::TRUE);
-        assert_eq!(Reader::new(&bytes).value(&Bump::new()), Err(FrameError));
+        let mut reader = Reader::new(&writer.bytes);
+        let uids = reader.uids().unwrap();
+        let read: Vec<_> = uids.iter().map(|uid| (uid.entity_type, uid.id)).collect();
+        assert_eq!(read, [("A", "a"), ("A", "b"), ("B", "a")]);
+        assert!(reader.is_empty());
+        assert!(Reader::new(&writer.bytes[..writer.bytes.len() - 1]).uids().is_err());
+    }
+
+    #[test]
+    fn fields_read_back_as_written() {
+        let arena = Bump::new();
+        let mut writer = Writer::default();
+        writer.size(2);
+        writer.text("b");
+        writer.value(&Value::Long(1));
+        writer.text("a");
+        writer.value(&Value::Text("x"));
+        let mut reader = Reader::new(&writer.bytes);
+        let copy = reader.copied(&arena);
+        for reader in [&mut reader, &mut copy.clone()] {
+            assert!(!reader.is_empty());
+            let fields = reader.fields(&arena).unwrap();
+            assert_eq!(fields, [("a", Value::Text("x")), ("b", Value::Long(1))]);
+            assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let set: &[u8] = &[tag::SET, 1, 0, 0, 0];
+        let record: &[u8] = &[tag::RECORD, 1, 0, 0, 0, 0, 0, 0, 0];
+        let nested = |head: &[u8], levels: usize| [&head.repeat(levels)[..], &[tag::TRUE]].concat();
+        let arena = Bump::new();
+        for head in [set, record] {
+            let read = |levels: usize| {
+                let bytes: &[u8] = arena.alloc_slice_copy(&nested(head, levels));
+                Reader::new(bytes).value(&arena).is_ok()
+            };
+            assert!(read(MAX_DEPTH));
+            assert!(!read(MAX_DEPTH + 1));
+            assert!(!read(100_000));
+        }
     }
 }

@@ -268,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_into_a_set_is_found_in_it() {
+        let arena = Bump::new();
+        for numbers in [[3, 1, 2], [1, 2, 3], [3, 2, 1]] {
+            let Value::Set(set) = Value::set(&arena, numbers.map(Value::Long).to_vec()) else {
+                panic!("{numbers:?} make no set");
+            };
+            assert!(numbers.iter().all(|number| holds(set, &Value::Long(*number))), "{set:?}");
+            assert!(!holds(set, &Value::Long(0)) && !holds(set, &Value::Long(4)), "{set:?}");
+        }
+    }
+
+    #[test]
     fn values_of_different_types_differ() {
         let numbers =
             [Value::Bool(true), Value::Long(1), Value::Decimal(1), Value::Datetime(1), Value::Duration(1)];

@@ -166,3 +166,25 @@ impl ResourceLimiter for StoreState {
         MAX_MEMORIES as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_checked_between_guest_calls() {
+        let hour = Duration::from_secs(3600);
+        for (deadline, spent, in_time) in [
+            (hour, Duration::ZERO, true),
+            (hour, hour, false),
+            (hour, 2 * hour, false),
+            (Duration::ZERO, Duration::ZERO, false),
+        ] {
+            let limits = Limits { deadline, ..Limits::default() };
+            let mut store = StoreState::store(&Runtime::shared().unwrap(), &limits).unwrap();
+            begin(&mut store, spent).unwrap();
+            let result = check_deadline(&store);
+            assert_eq!(result.is_ok(), in_time, "{spent:?} of {deadline:?}: {result:?}");
+        }
+    }
+}

@@ -161,6 +161,11 @@ pub mod node {
         case(2, numbers(nodes))
     }
 
+    /// Matches what one of the nodes matches.
+    pub fn or(nodes: &[u32]) -> Abi {
+        case(3, numbers(nodes))
+    }
+
     /// Matches what a node does not.
     pub fn not(node: u32) -> Abi {
         case(4, Abi::U32(node))
@@ -204,6 +209,11 @@ pub mod value {
     /// A string.
     pub fn string(content: &str) -> Abi {
         case(2, text(content))
+    }
+
+    /// The identity of an entity.
+    pub fn entity(entity_type: &str, id: &str) -> Abi {
+        case(3, Abi::Record(vec![text(entity_type), text(id)]))
     }
 
     /// An address and the length of its prefix.

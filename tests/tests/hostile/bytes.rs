@@ -187,3 +187,34 @@ fn components_in_components_cannot_unfold_into_many() {
     assert!(bytes.len() < 1500);
     assert_load_refused(bytes, patient(), "artifact", "components in it nest deeper than 2 levels");
 }
+
+#[test]
+fn components_are_counted_and_their_depth_is_measured() {
+    // What passes is no policy yet, which is found out later.
+    let (fits, too_much) =
+        ("it does not export `tamis:policy/gates`", "components in it nest deeper than 2 levels");
+    let many = |components: usize, instances: usize| {
+        let components = "(component)".repeat(components - 1) + "(component $c)";
+        format!("(component {components} {})", "(instance (instantiate $c))".repeat(instances))
+    };
+    for (text, message) in [
+        ("(component (component (component)))".to_owned(), fits),
+        ("(component (component (core module)))".to_owned(), fits),
+        ("(component (component (component (component))))".to_owned(), too_much),
+        ("(component (component (component (core module))))".to_owned(), too_much),
+        // A module that is over makes nothing after it less deep.
+        (
+            "(component (core module) (component (core module) (component (core module))))".to_owned(),
+            too_much,
+        ),
+        ("(component (core module) (component (core module) (component (component))))".to_owned(), too_much),
+        (many(16, 0), fits),
+        (many(17, 0), too_much),
+        (many(1, 15), fits),
+        (many(1, 16), too_much),
+        (many(8, 8), fits),
+        (many(8, 9), too_much),
+    ] {
+        assert_load_refused(component(&text), patient(), "artifact", message);
+    }
+}

@@ -1,5 +1,6 @@
 //! Policies that say impossible things of themselves.
 
+use tamis_runtime::Digest;
 use tamis_tests::hostile::abi::{Abi, span, text};
 use tamis_tests::hostile::answers::{Entry, Manifest, footprint};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};
@@ -25,6 +26,14 @@ fn a_valid_manifest_is_read() {
     assert_eq!(attributes[0].path, ["owner", "team"]);
     assert_eq!(attributes[0].declared.as_ref().unwrap().to_string(), "Set<String>");
     assert_eq!((attributes[1].path.len(), &attributes[1].declared), (2, &None));
+}
+
+#[test]
+fn a_policy_knows_its_bytes_and_its_limits() {
+    let bytes = Module::good().component();
+    let policy = load(bytes.clone(), patient()).unwrap();
+    assert_eq!((policy.size(), policy.digest()), (bytes.len(), Digest::of(&bytes)));
+    assert_eq!(policy.limits(), &patient());
 }
 
 #[test]
@@ -57,12 +66,17 @@ fn a_footprint_names_readable_attributes_once() {
 
 #[test]
 fn a_large_footprint_is_refused() {
+    let of = |count: usize| {
+        let names = (0..count).map(|number| format!("{number:05}")).collect::<Vec<_>>();
+        let paths = names.iter().map(|name| [name.as_str()]).collect::<Vec<_>>();
+        let entries = paths.iter().map(|path| (path.as_slice(), None)).collect::<Vec<_>>();
+        Manifest { footprint: footprint(&entries), ..Manifest::good() }
+    };
+    let largest = load(Module { manifest: of(1000), ..Module::good() }.component(), patient()).unwrap();
+    assert_eq!(largest.manifest().footprint.len(), 1000);
+    refused(of(1001), "limit", "its footprint has 1001 attributes; at most 1000 are allowed");
     // A valid one of 3 MB. The deadline of the policy ends where the host begins to check it.
-    let names = (0..40_000).map(|number| format!("{number:05}")).collect::<Vec<_>>();
-    let paths = names.iter().map(|name| [name.as_str()]).collect::<Vec<_>>();
-    let entries = paths.iter().map(|path| (path.as_slice(), None)).collect::<Vec<_>>();
-    let manifest = Manifest { footprint: footprint(&entries), ..Manifest::good() };
-    refused(manifest, "limit", "its footprint has 40000 attributes; at most 1000 are allowed");
+    refused(of(40_000), "limit", "its footprint has 40000 attributes; at most 1000 are allowed");
     assert_others_work();
 }
 

@@ -114,8 +114,10 @@ fn a_function_that_takes_long_to_compile_is_refused() {
         more: format!("(func (result i32) (i32.const 0) {})", "(i32.eqz) ".repeat(instructions)).leak(),
         ..Module::good()
     };
-    load(long(30_000).component(), patient()).unwrap();
+    // Besides the instructions of a byte each: the count of locals, a constant of two bytes, and the end.
+    load(long(32_768 - 4).component(), patient()).unwrap();
     let text = "bytes long; at most 32768 are allowed";
+    assert_load_refused(long(32_768 - 3).component(), patient(), "artifact", text);
     assert_load_refused(long(40_000).component(), patient(), "artifact", text);
 }
 

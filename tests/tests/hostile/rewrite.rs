@@ -141,15 +141,21 @@ fn depth_is_limited() {
     limited(nots(101), "its filter nests deeper than 100 levels");
     limited(nots(10_000), "its filter nests deeper than 100 levels");
 
-    let sets = |levels: u32| {
-        Rewrite::of_values(
-            node::equals(levels),
-            tower(value::long(1), levels, |before| value::set(&[before])),
-        )
-    };
-    answer(sets(128)).unwrap();
-    limited(sets(129), "its filter has values nested deeper than 128 levels");
-    limited(sets(10_000), "its filter has values nested deeper than 128 levels");
+    for with_children in [node::and, node::or] {
+        let nested = |levels| Rewrite::of(tower(node::always(), levels, |before| with_children(&[before])));
+        answer(nested(100)).unwrap();
+        limited(nested(101), "its filter nests deeper than 100 levels");
+    }
+
+    let around: [fn(u32) -> Abi; 2] =
+        [|before| value::set(&[before]), |before| value::record(&[("f", before)])];
+    for value_around in around {
+        let nested =
+            |levels| Rewrite::of_values(node::equals(levels), tower(value::long(1), levels, value_around));
+        answer(nested(128)).unwrap();
+        limited(nested(129), "its filter has values nested deeper than 128 levels");
+        limited(nested(10_000), "its filter has values nested deeper than 128 levels");
+    }
 }
 
 #[test]
@@ -168,15 +174,26 @@ fn shared_parts_cannot_unfold_into_too_many() {
 
 #[test]
 fn a_shared_value_cannot_unfold_into_too_much() {
-    let nodes = vec![node::equals(0), node::and(&[0; 2000])];
-    limited(Rewrite { values: vec![value::string(&"x".repeat(256 << 10))], ..Rewrite::of(nodes) }, UNFOLDS);
+    let long = "x".repeat(256 << 10);
+    for (root, values) in [
+        (0, vec![value::string(&long)]),
+        (0, vec![value::entity("", &long)]),
+        (1, vec![value::long(1), value::record(&[(long.as_str(), 0)])]),
+    ] {
+        let nodes = vec![node::equals(root), node::and(&[0; 2000])];
+        limited(Rewrite { values, ..Rewrite::of(nodes) }, UNFOLDS);
+    }
 }
 
 #[test]
 fn a_shared_operand_cannot_unfold_into_too_much() {
-    let operand = operand::attribute(&[&"x".repeat(256 << 10)], None);
-    let nodes = vec![node::exists(0), node::and(&[0; 2000])];
-    limited(Rewrite { operands: vec![operand], ..Rewrite::of(nodes) }, UNFOLDS);
+    // One long name, and many names without a letter, which take room all the same.
+    let long = "x".repeat(256 << 10);
+    for path in [vec![long.as_str()], vec![""; 1000]] {
+        let nodes = vec![node::exists(0), node::and(&[0; 2000])];
+        let operands = vec![operand::attribute(&path, None)];
+        limited(Rewrite { operands, ..Rewrite::of(nodes) }, UNFOLDS);
+    }
 }
 
 #[test]
