@@ -9,7 +9,8 @@ use tamis_benches::{chunks, request};
 use tamis_runtime::{Limits, Policy, Runtime};
 
 fn load(policies: &str) -> Policy {
-    Policy::load(&Runtime::shared().expect("runtime"), &component(policies), &Limits::default()).expect("policy")
+    Policy::load(&Runtime::shared().expect("runtime"), &component(policies), &Limits::default())
+        .expect("policy")
 }
 
 fn decide(criterion: &mut Criterion) {

@@ -31,7 +31,9 @@ pub fn many(count: usize, live: usize) -> String {
 /// The component of Cedar policies, with the demo's schema.
 pub fn component(policies: &str) -> Vec<u8> {
     let named = |name, text| Named { name, text };
-    tamis_compiler::compile("bench", named("policies", policies), Some(named("schema", SCHEMA))).unwrap().component
+    tamis_compiler::compile("bench", named("policies", policies), Some(named("schema", SCHEMA)))
+        .unwrap()
+        .component
 }
 
 /// Cedar's own authorizer.
@@ -46,7 +48,9 @@ impl Cedar {
     /// Everything built that can be built before the first decision.
     pub fn new(policies: &str, request: &tamis_core::Request, chunks: &[Chunk]) -> Self {
         let action = EntityUid::from_str("Action::\"retrieve\"").unwrap();
-        let uid = |uid: &tamis_core::EntityUid| EntityUid::from_json(json!({"type": uid.entity_type, "id": uid.id})).unwrap();
+        let uid = |uid: &tamis_core::EntityUid| {
+            EntityUid::from_json(json!({"type": uid.entity_type, "id": uid.id})).unwrap()
+        };
         let who = request.entities().get(request.subject()).unwrap();
         let attributes: serde_json::Map<String, Json> =
             who.attributes.iter().map(|(name, value)| (name.clone(), metadata::write(value))).collect();
@@ -56,7 +60,8 @@ impl Cedar {
             let resource = json!({"uid": {"type": chunk.uid.entity_type, "id": chunk.uid.id}, "attrs": chunk.attributes, "parents": []});
             let resource = Entity::from_json_value(resource, None).unwrap();
             let entities = Entities::from_entities([principal.clone(), resource], None).unwrap();
-            let asked = Request::new(uid(&who.uid), action.clone(), uid(&chunk.uid), Context::empty(), None).unwrap();
+            let asked =
+                Request::new(uid(&who.uid), action.clone(), uid(&chunk.uid), Context::empty(), None).unwrap();
             (asked, entities)
         };
         Self {

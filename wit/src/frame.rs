@@ -511,11 +511,12 @@ mod tests {
             writer.uid(entity_type, id);
         }
         let mut reader = Reader::new(&writer.bytes);
-        let uids = reader.uids().unwrap();
-        let read: Vec<_> = uids.iter().map(|uid| (uid.entity_type, uid.id)).collect();
-        assert_eq!(read, [("A", "a"), ("A", "b"), ("B", "a")]);
+        let arena = Bump::new();
+        let expected = [("A", "a"), ("A", "b"), ("B", "a")];
+        let expected = expected.map(|(entity_type, id)| Value::entity(&arena, Uid { entity_type, id }));
+        assert_eq!(reader.uids(&arena).unwrap(), expected);
         assert!(reader.is_empty());
-        assert!(Reader::new(&writer.bytes[..writer.bytes.len() - 1]).uids().is_err());
+        assert!(Reader::new(&writer.bytes[..writer.bytes.len() - 1]).uids(&arena).is_err());
     }
 
     #[test]

@@ -38,7 +38,11 @@ pub(crate) fn build(front: &Front) -> Result<Branches, Error> {
     let mut found = Found { branches: Vec::new(), rules: Rules::default() };
     let mut problems = Vec::new();
     for policy in &front.policies {
-        let mut walk = Walk { lower: Lower { ir: &mut ir, schema: &front.schema }, found: &mut found, policy: &policy.id };
+        let mut walk = Walk {
+            lower: Lower { ir: &mut ir, schema: &front.schema },
+            found: &mut found,
+            policy: &policy.id,
+        };
         if let Err(reason) = walk.policy(&policy.template) {
             problems.push(refused(front, policy, &reason));
         }
@@ -121,7 +125,10 @@ impl Walk<'_> {
 
     fn outcomes(&mut self, reached: u32, node: u32) -> Result<[u32; 2], TooMuch> {
         let opposite = self.lower.ir.node(Op::Not, node, 0, 0)?;
-        Ok([self.lower.ir.node(Op::And, reached, node, 0)?, self.lower.ir.node(Op::And, reached, opposite, 0)?])
+        Ok([
+            self.lower.ir.node(Op::And, reached, node, 0)?,
+            self.lower.ir.node(Op::And, reached, opposite, 0)?,
+        ])
     }
 
     fn add(&mut self, text: Option<String>, reached: u32, node: u32) -> Result<[u32; 2], TooMuch> {

@@ -52,7 +52,8 @@ impl Look<'_> {
 
     /// A policy that can never apply.
     fn never(&self, policy: &Parsed, rule: &Rule) -> Option<Problem> {
-        let no_action = matches!(&policy.template.action, ActionConstraint::In(actions) if actions.is_empty());
+        let no_action =
+            matches!(&policy.template.action, ActionConstraint::In(actions) if actions.is_empty());
         (no_action || !self.can_be(rule.condition, true))
             .then(|| self.warning(policy, "can never apply: its condition is never true"))
     }
@@ -83,11 +84,12 @@ impl Look<'_> {
         let tenants: BTreeSet<&str> =
             attributes.into_iter().filter(|name| name.to_lowercase().contains(TENANT)).collect();
         let asks = |rule: &Rule| self.reads(rule, Op::Column).iter().any(|name| tenants.contains(name));
-        let apart = rules.iter().any(|(policy, rule)| {
-            policy.template.effect == Effect::Forbid && is_open(policy) && asks(rule)
-        });
+        let apart = rules
+            .iter()
+            .any(|(policy, rule)| policy.template.effect == Effect::Forbid && is_open(policy) && asks(rule));
         let Some(tenant) = tenants.first().filter(|_| !apart) else { return Vec::new() };
-        let careless = rules.iter().filter(|(policy, rule)| policy.template.effect == Effect::Permit && !asks(rule));
+        let careless =
+            rules.iter().filter(|(policy, rule)| policy.template.effect == Effect::Permit && !asks(rule));
         let warning = |(policy, _): &(&Parsed, &Rule)| {
             self.warning(policy, &format!("permits across tenants: it does not ask for `resource.{tenant}`")).help(format!(
                 "one `forbid(principal, action, resource) unless {{ resource.{tenant} == principal.{tenant} }};` keeps all tenants apart"
@@ -123,7 +125,9 @@ impl Look<'_> {
         let unknown = |path: Vec<&str>| {
             let first = path.into_iter().next()?;
             let known = attributes.contains(first) || first == rules::TEXT;
-            (!known).then(|| self.warning(policy, &format!("redacts `{first}`, which the schema gives to no chunk")))
+            (!known).then(|| {
+                self.warning(policy, &format!("redacts `{first}`, which the schema gives to no chunk"))
+            })
         };
         rules::paths(names).into_iter().flatten().filter_map(unknown).collect()
     }
@@ -136,8 +140,11 @@ impl Look<'_> {
         while let Some(index) = pending.pop() {
             let Some(node) = self.ir.at(index).filter(|_| seen.insert(index)) else { continue };
             if node.op == op {
-                let info = self.ir.columns().get(node.a as usize).filter(|info| info.source == Source::Attribute);
-                names.extend(info.and_then(|info| self.ir.texts().get(info.name as usize)).map(String::as_str));
+                let info =
+                    self.ir.columns().get(node.a as usize).filter(|info| info.source == Source::Attribute);
+                names.extend(
+                    info.and_then(|info| self.ir.texts().get(info.name as usize)).map(String::as_str),
+                );
             }
             pending.extend(self.ir.operands(node));
         }
@@ -180,12 +187,20 @@ mod tests {
     fn what_is_probably_not_meant_is_warned_of() {
         for (policies, schema, expected) in [
             ("permit(principal, action, resource);", Some(SCHEMA), "policy `policy0` permits across tenants"),
-            ("@id(\"a\") permit(principal, action, resource) when { 1 == 2 && context.x };", None, "policy `a` can never apply"),
+            (
+                "@id(\"a\") permit(principal, action, resource) when { 1 == 2 && context.x };",
+                None,
+                "policy `a` can never apply",
+            ),
             ("permit(principal, action in [], resource);", None, "can never apply"),
             ("permit(principal, action, resource) unless { 1 == 1 };", None, "can never apply"),
             (APART, None, "no policy permits anything"),
             (APART, None, "forbids nothing where a chunk lacks `tenant`"),
-            ("permit(principal == ?principal, action, resource);", None, "nothing links the template `policy0`"),
+            (
+                "permit(principal == ?principal, action, resource);",
+                None,
+                "nothing links the template `policy0`",
+            ),
             ("@redact(\"ssn\") permit(principal, action, resource);", Some(SCHEMA), "redacts `ssn`"),
         ] {
             let found = warnings(policies, schema);

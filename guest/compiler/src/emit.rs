@@ -44,7 +44,13 @@ pub(crate) fn program(mut ir: Ir, rules: &Rules, schema: &Schema, manifest: &Man
         Section::Columns,
         &mut ir.columns().iter().flat_map(|info| {
             let attribute = names.get(&info.name).copied().unwrap_or(0);
-            [u32::from(info.source as u8), u32::from(info.form as u8), info.name, attribute, u32::from(info.converted)]
+            [
+                u32::from(info.source as u8),
+                u32::from(info.form as u8),
+                info.name,
+                attribute,
+                u32::from(info.converted),
+            ]
         }),
     );
     let mut bytes = Vec::new();
@@ -132,7 +138,8 @@ fn keys(ir: &mut Ir, rules: &Rules) -> Vec<[u32; program::width::KEY]> {
 fn actions(ir: &mut Ir, schema: &Schema) -> Vec<[u32; program::width::ACTION]> {
     let mut actions = Vec::new();
     for action in schema.actions.iter().filter(|action| !action.groups.is_empty()) {
-        let groups = action.groups.iter().flat_map(|(entity_type, id)| [ir.text(entity_type), ir.text(id)]).collect();
+        let groups =
+            action.groups.iter().flat_map(|(entity_type, id)| [ir.text(entity_type), ir.text(id)]).collect();
         let List { start, length } = ir.list(groups);
         actions.push([ir.text(&action.uid.0), ir.text(&action.uid.1), start, length]);
     }

@@ -81,7 +81,8 @@ pub(crate) fn parse(policies: Named<'_>, schema: Option<Named<'_>>) -> Result<Fr
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    let unlinked = set.templates().map(|template| template.id().to_string()).filter(|id| !linked.contains(id));
+    let unlinked =
+        set.templates().map(|template| template.id().to_string()).filter(|id| !linked.contains(id));
     Ok(Front {
         source,
         policies: parsed,
@@ -113,7 +114,8 @@ fn read_schema(schema: Named<'_>) -> Result<(cedar_policy::Schema, Schema), Prob
     let source = schema.shared();
     check_size(&source, schema.text)?;
     let text = if schema.is_json() {
-        let fragment = SchemaFragment::from_json_str(schema.text).map_err(|error| cedar_errors(&source, &error))?;
+        let fragment =
+            SchemaFragment::from_json_str(schema.text).map_err(|error| cedar_errors(&source, &error))?;
         fragment.to_cedarschema().map_err(|error| cedar_errors(&source, &error))?
     } else {
         schema.text.to_owned()
@@ -168,16 +170,19 @@ fn named_by_annotation(source: &SourceText, set: &PolicySet) -> Result<PolicySet
 /// The policies in the order of the source: `policy9` before `policy10`.
 fn in_order(set: &PolicySet) -> Vec<&Policy> {
     let mut policies: Vec<&Policy> = set.policies().collect();
-    let number = |policy: &Policy| policy.id().to_string().strip_prefix("policy").and_then(|n| n.parse::<u64>().ok());
+    let number =
+        |policy: &Policy| policy.id().to_string().strip_prefix("policy").and_then(|n| n.parse::<u64>().ok());
     policies.sort_by_cached_key(|policy| (number(policy).unwrap_or(u64::MAX), policy.id().to_string()));
     policies
 }
 
 fn validate(source: &SourceText, schema: &cedar_policy::Schema, set: &PolicySet) -> Vec<Problem> {
     let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
-    let errors = result.validation_errors().flat_map(|error| Problem::of_cedar(source, Severity::Error, error));
-    let warnings =
-        result.validation_warnings().flat_map(|warning| Problem::of_cedar(source, Severity::Warning, warning));
+    let errors =
+        result.validation_errors().flat_map(|error| Problem::of_cedar(source, Severity::Error, error));
+    let warnings = result
+        .validation_warnings()
+        .flat_map(|warning| Problem::of_cedar(source, Severity::Warning, warning));
     errors.chain(warnings).collect()
 }
 
@@ -208,7 +213,9 @@ fn convert(policy: &Policy, place: (usize, usize)) -> Result<Parsed, String> {
     };
     let template = match policy_tree {
         pst::Policy::Static(policy) => policy.body().clone(),
-        pst::Policy::Linked(policy) => policy.into_static_policy().map_err(|error| fail(&error))?.body().clone(),
+        pst::Policy::Linked(policy) => {
+            policy.into_static_policy().map_err(|error| fail(&error))?.body().clone()
+        }
     };
     let annotations = policy.annotations().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok(Parsed { id, template, annotations, place })

@@ -10,7 +10,9 @@ use std::hash::Hash;
 use bumpalo::Bump;
 use tamis_contract::frame::{Writer, tag};
 use tamis_engine::evaluate::Evaluator;
-use tamis_engine::program::{self, Binding, ColumnForm, ColumnInfo, List, Node, Op, Program, SECTIONS, Section, Source};
+use tamis_engine::program::{
+    self, Binding, ColumnForm, ColumnInfo, List, Node, Op, Program, SECTIONS, Section, Source,
+};
 use tamis_engine::request::Request;
 
 /// Expressions nest at most this deep once chains are balanced. The engine recurses along them, three calls a level, on the half
@@ -134,7 +136,9 @@ impl Ir {
         let index = match known {
             Some(index) => index,
             None if self.columns.len() >= MAX_COLUMNS => {
-                return Err(TooMuch(format!("the policies read more than {MAX_COLUMNS} attributes of chunks")));
+                return Err(TooMuch(format!(
+                    "the policies read more than {MAX_COLUMNS} attributes of chunks"
+                )));
             }
             None => {
                 let form = if source == Source::Id { ColumnForm::Texts } else { ColumnForm::Codes };
@@ -193,7 +197,8 @@ impl Ir {
 
     /// What a node reads.
     fn binding(&mut self, node: &Node, operands: &[u32]) -> Result<Binding, TooMuch> {
-        let all = operands.iter().map(|operand| self.at(*operand).map_or(Binding::Chunk, |node| node.binding));
+        let all =
+            operands.iter().map(|operand| self.at(*operand).map_or(Binding::Chunk, |node| node.binding));
         let all = all.fold(Binding::Request, Binding::with);
         let of_chunk = self.at(node.a).is_some_and(|base| base.op == Op::Resource);
         let of_entity_type = |ir: &mut Self| ir.column(Source::EntityType, "").map(Binding::Column);
@@ -214,7 +219,10 @@ impl Ir {
             Op::GetTag | Op::HasTag if of_chunk => {
                 let column = self.column(Source::Tags, "")?;
                 let converted = self.columns.get(usize::from(column)).is_some_and(|info| info.converted);
-                let name = operands.get(1).and_then(|name| self.at(*name)).map_or(Binding::Chunk, |node| node.binding);
+                let name = operands
+                    .get(1)
+                    .and_then(|name| self.at(*name))
+                    .map_or(Binding::Chunk, |node| node.binding);
                 if converted { Binding::Chunk } else { Binding::Column(column).with(name) }
             }
             // See `may_be_chunk`.
@@ -254,7 +262,8 @@ impl Ir {
             | Op::HasTag => return None,
             _ => {}
         }
-        let constants: Option<Vec<&[u8]>> = operands.iter().map(|operand| self.constant_bytes(*operand)).collect();
+        let constants: Option<Vec<&[u8]>> =
+            operands.iter().map(|operand| self.constant_bytes(*operand)).collect();
         let constants = constants?;
         // What is known of an entity comes with the request.
         let of_entity = constants.first().is_some_and(|bytes| bytes.first() == Some(&tag::ENTITY));
@@ -294,7 +303,9 @@ impl Ir {
             }
             _ => {
                 let mut operands = numbers.iter().copied();
-                for place in [&mut wanted.a, &mut wanted.b, &mut wanted.c].into_iter().take(node.op.operands()) {
+                for place in
+                    [&mut wanted.a, &mut wanted.b, &mut wanted.c].into_iter().take(node.op.operands())
+                {
                     *place = operands.next()?;
                 }
             }

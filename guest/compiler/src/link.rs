@@ -7,8 +7,8 @@
 
 use tamis_engine::program::MAGIC;
 use wasm_encoder::{
-    ConstExpr, CustomSection, DataCountSection, DataSection, Encode, ExportKind, ExportSection, MemorySection, MemoryType,
-    Module, RawSection,
+    ConstExpr, CustomSection, DataCountSection, DataSection, Encode, ExportKind, ExportSection,
+    MemorySection, MemoryType, Module, RawSection,
 };
 use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload};
 
@@ -70,13 +70,20 @@ fn module(engine: &[u8], program: &[u8]) -> Result<Vec<u8>, LinkError> {
     let found = find(engine)?;
     let address = found.pages * PAGE;
     let pages = found.pages + (program.len() as u64).div_ceil(PAGE);
-    let place = [address, program.len() as u64].map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+    let place =
+        [address, program.len() as u64].map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
     let mut linked = Module::new();
     for payload in Parser::new(0).parse_all(engine) {
         match payload.map_err(broken)? {
             Payload::MemorySection(_) => {
                 let mut section = MemorySection::new();
-                section.memory(MemoryType { minimum: pages, maximum: None, memory64: false, shared: false, page_size_log2: None });
+                section.memory(MemoryType {
+                    minimum: pages,
+                    maximum: None,
+                    memory64: false,
+                    shared: false,
+                    page_size_log2: None,
+                });
                 linked.section(&section);
             }
             Payload::ExportSection(exports) => {
@@ -96,11 +103,19 @@ fn module(engine: &[u8], program: &[u8]) -> Result<Vec<u8>, LinkError> {
                 let mut section = DataSection::new();
                 for segment in segments {
                     let segment = segment.map_err(broken)?;
-                    section.active(0, &ConstExpr::i32_const(offset(&segment.kind)?), segment.data.iter().copied());
+                    section.active(
+                        0,
+                        &ConstExpr::i32_const(offset(&segment.kind)?),
+                        segment.data.iter().copied(),
+                    );
                 }
                 // These come last, so they write over what the engine has there.
                 section.active(0, &constant(found.place), place.concat());
-                section.active(0, &constant(u32::try_from(address).unwrap_or(u32::MAX)), program.iter().copied());
+                section.active(
+                    0,
+                    &constant(u32::try_from(address).unwrap_or(u32::MAX)),
+                    program.iter().copied(),
+                );
                 linked.section(&section);
             }
             Payload::CustomSection(custom) if !custom.name().starts_with("component-type") => {}
@@ -152,7 +167,9 @@ fn find(engine: &[u8]) -> Result<Found, LinkError> {
         }
     }
     match (place.and_then(|index| globals.get(index as usize)), pages) {
-        (Some(Operator::I32Const { value }), Some(pages)) => Ok(Found { place: value.cast_unsigned(), pages }),
+        (Some(Operator::I32Const { value }), Some(pages)) => {
+            Ok(Found { place: value.cast_unsigned(), pages })
+        }
         _ => Err(broken(format!("it does not export `{PLACE}` or has no memory"))),
     }
 }

@@ -178,7 +178,8 @@ impl Lower<'_> {
                 self.ir.node(Op::If, condition, then, otherwise)
             }
             Expr::Set(elements) => {
-                let elements = elements.iter().map(|element| self.expression(element)).collect::<Result<_, _>>()?;
+                let elements =
+                    elements.iter().map(|element| self.expression(element)).collect::<Result<_, _>>()?;
                 self.set(elements)
             }
             Expr::Record(fields) => {

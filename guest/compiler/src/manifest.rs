@@ -47,9 +47,7 @@ impl Manifest {
 
     /// For machines: the content of the component's custom section.
     pub fn to_json(&self) -> Json {
-        let attribute = |entry: &FootprintAttribute| {
-            json!({"attr": [entry.name], "type": entry.declared, "optional": entry.optional})
-        };
+        let attribute = |entry: &FootprintAttribute| json!({"attr": [entry.name], "type": entry.declared, "optional": entry.optional});
         let policy = |(id, annotations): &(String, BTreeMap<String, String>)| json!({"id": id, "annotations": annotations});
         json!({
             "contract": CONTRACT,
@@ -105,7 +103,10 @@ pub(crate) fn footprint(ir: &Ir, schema: &Schema) -> Vec<FootprintAttribute> {
             optional: known.map_or(asked || !read, |known| known.optional),
         }
     };
-    columns.filter_map(|(column, info)| Some((column, ir.texts().get(info.name as usize)?))).map(entry).collect()
+    columns
+        .filter_map(|(column, info)| Some((column, ir.texts().get(info.name as usize)?)))
+        .map(entry)
+        .collect()
 }
 
 /// The ids and annotations of policies.

@@ -50,7 +50,11 @@ impl Problem {
     }
 
     /// What Cedar reports about `source`: the diagnostic itself, or those that it consists of.
-    pub(crate) fn of_cedar(source: &SourceText, severity: Severity, diagnostic: &dyn Diagnostic) -> Vec<Self> {
+    pub(crate) fn of_cedar(
+        source: &SourceText,
+        severity: Severity,
+        diagnostic: &dyn Diagnostic,
+    ) -> Vec<Self> {
         let mut message = diagnostic.to_string();
         let mut cause = std::error::Error::source(diagnostic);
         while let Some(inner) = cause {
@@ -140,7 +144,8 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     fn summary(problems: &[Problem]) -> String {
-        let lines: Vec<String> = problems.iter().filter(|p| !p.is_warning()).map(|p| format!("{p:?}")).collect();
+        let lines: Vec<String> =
+            problems.iter().filter(|p| !p.is_warning()).map(|p| format!("{p:?}")).collect();
         lines.join("\n")
     }
 }

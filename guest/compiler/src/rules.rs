@@ -33,7 +33,9 @@ impl Rules {
         let mut redactions = Vec::new();
         if let Some(names) = policy.annotations.get(REDACT) {
             if flags & flag::FORBID != 0 {
-                return Err(TooMuch(format!("`@{REDACT}` stands on a `forbid`, which shows nothing to redact")));
+                return Err(TooMuch(format!(
+                    "`@{REDACT}` stands on a `forbid`, which shows nothing to redact"
+                )));
             }
             flags |= flag::REDACTS;
             for path in paths(names)? {
@@ -73,7 +75,9 @@ pub(crate) fn paths(names: &str) -> Result<Vec<Vec<&str>>, TooMuch> {
         let path: Vec<&str> = name.split('.').map(str::trim).collect();
         if path.iter().any(|name| name.is_empty()) {
             let example = format!("`@{REDACT}(\"salary, owner.email, text\")`");
-            return Err(TooMuch(format!("`@{REDACT}({names:?})` does not name attributes, as {example} does")));
+            return Err(TooMuch(format!(
+                "`@{REDACT}({names:?})` does not name attributes, as {example} does"
+            )));
         }
         paths.push(path);
     }
@@ -87,7 +91,9 @@ fn keys(policy: &Template) -> Vec<Key> {
     match &policy.principal {
         PrincipalConstraint::Eq(EntityOrSlot::Entity(uid))
         | PrincipalConstraint::In(EntityOrSlot::Entity(uid))
-        | PrincipalConstraint::IsIn(_, EntityOrSlot::Entity(uid)) => return vec![key(KeyKind::Principal, uid)],
+        | PrincipalConstraint::IsIn(_, EntityOrSlot::Entity(uid)) => {
+            return vec![key(KeyKind::Principal, uid)];
+        }
         _ => {}
     }
     match &policy.action {

@@ -38,7 +38,10 @@ pub(crate) fn check(source: &str) -> Result<(), Refusal> {
             b'(' | b'[' | b'{' => {
                 brackets += 1;
                 if brackets > MAX_BRACKETS {
-                    return Err(Refusal { at, message: format!("brackets nest deeper than {MAX_BRACKETS} levels") });
+                    return Err(Refusal {
+                        at,
+                        message: format!("brackets nest deeper than {MAX_BRACKETS} levels"),
+                    });
                 }
             }
             b')' | b']' | b'}' => brackets = brackets.saturating_sub(1),
@@ -47,7 +50,8 @@ pub(crate) fn check(source: &str) -> Result<(), Refusal> {
             _ => {
                 operators += 1;
                 if operators > MAX_OPERATORS {
-                    let message = format!("a policy has more than {MAX_OPERATORS} signs and words of operators");
+                    let message =
+                        format!("a policy has more than {MAX_OPERATORS} signs and words of operators");
                     return Err(Refusal { at, message });
                 }
             }
@@ -117,9 +121,15 @@ mod tests {
     #[test]
     fn what_nests_too_deep_is_refused() {
         let wrap = |open: &str, close: &str, depth: usize| {
-            format!("permit(principal, action, resource) when {{ {}1{} }};", open.repeat(depth), close.repeat(depth))
+            format!(
+                "permit(principal, action, resource) when {{ {}1{} }};",
+                open.repeat(depth),
+                close.repeat(depth)
+            )
         };
-        for (open, close) in [("(", ")"), ("[", "]"), ("{a:", "}"), ("!", ""), ("-", ""), ("if a then b else ", "")] {
+        for (open, close) in
+            [("(", ")"), ("[", "]"), ("{a:", "}"), ("!", ""), ("-", ""), ("if a then b else ", "")]
+        {
             assert!(refused(&wrap(open, close, 100_000)), "{open}");
             assert!(!refused(&wrap(open, close, 150)), "{open}");
         }
@@ -133,7 +143,10 @@ mod tests {
     fn many_policies_and_long_lists_are_fine() {
         let policies = "permit(principal, action, resource) when { a && b };\n".repeat(10_000);
         assert_eq!(check(&policies), Ok(()));
-        let list = format!("permit(principal, action, resource) when {{ [{}].isEmpty() }};", "A::B::\"x\",".repeat(100_000));
+        let list = format!(
+            "permit(principal, action, resource) when {{ [{}].isEmpty() }};",
+            "A::B::\"x\",".repeat(100_000)
+        );
         assert_eq!(check(&list), Ok(()));
     }
 

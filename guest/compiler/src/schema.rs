@@ -88,7 +88,9 @@ impl Schema {
                     None => Vec::new(),
                 };
                 let types = applies.and_then(|applies| applies.get("resourceTypes")).and_then(Json::as_array);
-                schema.chunk_types.extend(types.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned));
+                schema
+                    .chunk_types
+                    .extend(types.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned));
                 parents.insert(uid.clone(), groups(action, &place("Action")));
                 schema.actions.push(Action { uid, groups: BTreeSet::new(), context });
             }
@@ -197,7 +199,11 @@ impl<'a> Common<'a> {
                 return Ok(Type::Set(Box::new(self.read(element, depth + 1)?)));
             }
             "Record" => return Ok(Type::Record(self.fields(json, depth)?)),
-            "Entity" => return text("name").map(|name| Type::Entity(name.to_owned())).ok_or("an entity has no `name`".to_owned()),
+            "Entity" => {
+                return text("name")
+                    .map(|name| Type::Entity(name.to_owned()))
+                    .ok_or("an entity has no `name`".to_owned());
+            }
             _ => {}
         }
         let name = match kind {

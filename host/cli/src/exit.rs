@@ -33,7 +33,9 @@ pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             match error.downcast_ref::<tamis_compiler::Error>() {
-                Some(tamis_compiler::Error::Source(problems)) => problems.0.iter().for_each(crate::source::show),
+                Some(tamis_compiler::Error::Source(problems)) => {
+                    problems.0.iter().for_each(crate::source::show)
+                }
                 _ => eprintln!("error: {error:#}"),
             }
             ExitCode::from(if is_invalid_policy(&error) { INVALID_POLICY } else { ERROR })

@@ -29,7 +29,8 @@ pub(crate) fn is_source(path: &Path) -> bool {
 
 impl Sources {
     pub(crate) fn read(policies: &Path, schema: Option<&PathBuf>) -> Result<Self> {
-        let text = |path: &Path| Ok::<_, anyhow::Error>((path.display().to_string(), crate::input::text(path)?));
+        let text =
+            |path: &Path| Ok::<_, anyhow::Error>((path.display().to_string(), crate::input::text(path)?));
         Ok(Self { policies: text(policies)?, schema: schema.map(|path| text(path)).transpose()? })
     }
 

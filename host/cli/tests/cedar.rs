@@ -1,6 +1,10 @@
 //! Cedar on the command line: compile, check, test, and policies compiled on the fly.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets something unexpected fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected fails"
+)]
 
 mod run;
 
@@ -24,12 +28,9 @@ const CHUNKS: &str = r#"{"id":"open","attributes":{"tenant":"acme","level":1,"sa
 
 fn folder() -> Folder {
     let folder = Folder::new();
-    for (name, text) in [
-        ("p.cedar", POLICY),
-        ("s.cedarschema", SCHEMA),
-        ("bob.json", BOB),
-        ("c.jsonl", CHUNKS),
-    ] {
+    for (name, text) in
+        [("p.cedar", POLICY), ("s.cedarschema", SCHEMA), ("bob.json", BOB), ("c.jsonl", CHUNKS)]
+    {
         folder.write(name, text);
     }
     folder
@@ -79,9 +80,18 @@ fn what_only_redacting_permits_allow_is_redacted() {
 #[test]
 fn mistakes_are_shown_with_their_place_and_exit_with_5() {
     let folder = folder();
-    folder.write("bad.cedar", "permit(principal, action, resource)\n  when { resource.level <= };\npermit(principal;\n");
-    folder.write("typo.cedar", "permit(principal, action, resource)\n  when { resource.levle <= principal.clearance };\n");
-    folder.write("deep.cedar", format!("permit(principal, action, resource) when {{ {}1 }};", "(".repeat(100_000)));
+    folder.write(
+        "bad.cedar",
+        "permit(principal, action, resource)\n  when { resource.level <= };\npermit(principal;\n",
+    );
+    folder.write(
+        "typo.cedar",
+        "permit(principal, action, resource)\n  when { resource.levle <= principal.clearance };\n",
+    );
+    folder.write(
+        "deep.cedar",
+        format!("permit(principal, action, resource) when {{ {}1 }};", "(".repeat(100_000)),
+    );
     for (words, expected) in [
         ("compile bad.cedar -o p.wasm", "bad.cedar:2:"),
         ("compile typo.cedar --schema s.cedarschema -o p.wasm", "typo.cedar:2:"),
@@ -106,7 +116,10 @@ fn check_finds_errors_and_warnings() {
     assert_eq!(fine.json(), json!({"errors": 0, "warnings": 0, "problems": []}), "{}", fine.out);
     let warned = folder.run("check p.cedar --format json").json();
     assert_eq!((&warned["errors"], &warned["warnings"]), (&json!(0), &json!(1)));
-    assert_eq!((&warned["problems"][0]["line"], &warned["problems"][0]["severity"]), (&json!(1), &json!("warning")));
+    assert_eq!(
+        (&warned["problems"][0]["line"], &warned["problems"][0]["severity"]),
+        (&json!(1), &json!("warning"))
+    );
     assert_eq!(folder.run("check p.cedar --deny-warnings").code, 5);
     folder.write("typo.cedar", "permit(principal, action, resource) when { resource.levle <= 1 };");
     let wrong = folder.run("check typo.cedar --schema s.cedarschema");
@@ -118,13 +131,24 @@ fn check_finds_errors_and_warnings() {
 fn eval_decides_what_does_not_validate_as_well() {
     let folder = folder();
     folder.write("odd.cedar", "permit(principal, action, resource) when { 1 == \"a\" || resource.x };\npermit(principal, action, resource) when { principal.clearance };");
-    folder.write("e.json", r#"[{"uid":{"type":"User","id":"bob"},"attrs":{"tenant":"acme","clearance":1}},
-        {"uid":{"type":"Chunk","id":"c"},"attrs":{"tenant":"acme","level":0,"since":"2026-01-01"}}]"#);
+    folder.write(
+        "e.json",
+        r#"[{"uid":{"type":"User","id":"bob"},"attrs":{"tenant":"acme","clearance":1}},
+        {"uid":{"type":"Chunk","id":"c"},"attrs":{"tenant":"acme","level":0,"since":"2026-01-01"}}]"#,
+    );
     let question = r#"{"principal":{"type":"User","id":"bob"},"action":{"type":"Action","id":"retrieve"},"resource":{"type":"Chunk","id":"c"},"context":{}}"#;
     let ran = folder.run_with("eval --policy odd.cedar --schema s.cedarschema --entities e.json", question);
-    assert_eq!(ran.json(), json!({"decision": "deny", "reasons": [], "errors": ["policy0", "policy1"]}), "{}", ran.err);
+    assert_eq!(
+        ran.json(),
+        json!({"decision": "deny", "reasons": [], "errors": ["policy0", "policy1"]}),
+        "{}",
+        ran.err
+    );
     assert_eq!(ran.code, 3);
-    folder.write("since.cedar", "permit(principal, action, resource) when { resource.since < datetime(\"2026-06-01\") };");
+    folder.write(
+        "since.cedar",
+        "permit(principal, action, resource) when { resource.since < datetime(\"2026-06-01\") };",
+    );
     let ran = folder.run_with("eval --policy since.cedar --schema s.cedarschema --entities e.json", question);
     assert_eq!(ran.json()["decision"], "allow", "{} {}", ran.out, ran.err);
 }
@@ -137,8 +161,17 @@ fn tests_pass_fail_and_say_what_they_did_not_reach() {
     folder.write("good.yaml", format!("{head}  - name: apart\n    request: bob\n    expect: {{open: {{decision: allow, reasons: [level], redact: []}}, foreign: deny}}\n"));
     let good = folder.run("test good.yaml");
     assert_eq!(good.code, 0, "{}{}", good.out, good.err);
-    assert!(good.out.contains("1 passed, 0 failed") && good.out.contains("`hr` never applied"), "{}", good.out);
-    assert!(good.out.contains("`(resource[\"level\"]) <= (principal[\"clearance\"])` was never false") || good.out.contains("was never false"), "{}", good.out);
+    assert!(
+        good.out.contains("1 passed, 0 failed") && good.out.contains("`hr` never applied"),
+        "{}",
+        good.out
+    );
+    assert!(
+        good.out.contains("`(resource[\"level\"]) <= (principal[\"clearance\"])` was never false")
+            || good.out.contains("was never false"),
+        "{}",
+        good.out
+    );
     assert_eq!(folder.run("test good.yaml --require-coverage").code, 4);
     let json = folder.run("test good.yaml --format json").json();
     assert_eq!(json["files"][0]["coverage"]["applied"], 2);
@@ -158,7 +191,11 @@ fn tests_pass_fail_and_say_what_they_did_not_reach() {
         ("tests: [{request: bob, expect: {open: deny}, when: now}]", "when"),
         ("a: [", "line"),
     ] {
-        let text = if text.starts_with("tests: [{") { format!("{}{text}", head.trim_end_matches("tests:\n")) } else { text.to_owned() };
+        let text = if text.starts_with("tests: [{") {
+            format!("{}{text}", head.trim_end_matches("tests:\n"))
+        } else {
+            text.to_owned()
+        };
         folder.write("odd.yaml", text);
         let ran = folder.run("test odd.yaml --policy p.cedar");
         assert_eq!(ran.code, 1, "{}", ran.err);
@@ -180,7 +217,11 @@ fn the_examples_pass_their_tests_and_checks() {
     ] {
         let demo = tamis_tests::root().join("host/cli/demo");
         let full = |name: String, ending: &str| {
-            if name.contains('/') { name } else { demo.join(format!("{name}.{ending}")).display().to_string() }
+            if name.contains('/') {
+                name
+            } else {
+                demo.join(format!("{name}.{ending}")).display().to_string()
+            }
         };
         let (policy, schema) = (full(policy, "cedar"), full(schema, "cedarschema"));
         let checked = folder.run(&format!("check {policy} --schema {schema} --deny-warnings"));

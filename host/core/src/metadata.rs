@@ -11,6 +11,7 @@
 //! | `{"__entity":{"type","id"}}` | `Entity<T>` of that type | an entity |
 //! | `{"__extn":{"fn","arg"}}`, `{"__extn":{"fn","args"}}` | the type that `fn` makes | what `fn` makes |
 //! | `{"type","id"}` | `Entity<T>` of that type, or a record | a record |
+//! | what only looks like an escape | a record with the declared fields | a record |
 //! | any other object | a record with the declared fields | a record |
 //!
 //! Anything else is **ill-typed**: present, but reading it is an error. Nothing is converted silently, and nothing odd
@@ -150,47 +151,51 @@ impl Escape {
             return Self::None;
         };
         match name.as_str() {
-            "__entity" => match json.as_object().and_then(uid_of) {
+            "__entity" => match json.as_object().and_then(named_uid) {
                 Some(uid) => Self::Entity(uid),
-                None => Self::Malformed("`__entity` wants an object with `type` and `id`".to_owned()),
+                None => Self::None,
             },
-            "__extn" => read_call(json).map_or_else(
-                || Self::Malformed("`__extn` wants an object with `fn` and `arg`, or `fn` and `args`".to_owned()),
-                Self::Extension,
-            ),
-            "__expr" => Self::Malformed("`__expr` is not supported".to_owned()),
+            "__extn" => read_call(json).map_or(Self::None, Self::Extension),
+            "__expr" if json.is_string() => Self::Malformed("`__expr` is not supported".to_owned()),
+            // What is no escape is a record, as Cedar has it.
             _ => Self::None,
         }
     }
 }
 
-/// The value of `{"fn","arg"}` or `{"fn","args"}`.
+/// The value of `{"fn","arg"}` or `{"fn","args"}`; `None` for what is no call.
 fn read_call(json: &Json) -> Option<Value> {
-    let call = json.as_object().filter(|call| call.len() == 2)?;
+    let call = json.as_object()?;
     let function = call.get("fn")?.as_str()?;
-    let arguments = match (call.get("arg"), call.get("args")) {
-        (Some(argument), None) => std::slice::from_ref(argument),
-        (None, Some(Json::Array(arguments))) => arguments.as_slice(),
-        _ => return None,
+    let arguments = match call.get("arg") {
+        Some(argument) => std::slice::from_ref(argument),
+        None => call.get("args")?.as_array()?.as_slice(),
     };
-    match (function, arguments) {
-        (function, [Json::String(argument)]) => Some(read_extension(function, argument)),
+    Some(match (function, arguments) {
+        (function, [Json::String(argument)]) => read_extension(function, argument),
         // Cedar writes a point in time so: as another one, moved.
-        ("offset", [start, by]) => Some(match (read_untyped(start), read_untyped(by)) {
-            (Value::Datetime(start), Value::Duration(by)) => match start.checked_add(by) {
-                Some(moved) => Value::Datetime(moved),
-                None => Value::IllTyped("a datetime that does not fit into 64 bits".to_owned()),
-            },
-            _ => Value::IllTyped("`offset` wants a datetime and a duration".to_owned()),
-        }),
-        _ => None,
-    }
+        ("offset", [start, by]) => {
+            match (read_typed(start, &Type::Datetime), read_typed(by, &Type::Duration)) {
+                (Value::Datetime(start), Value::Duration(by)) => match start.checked_add(by) {
+                    Some(moved) => Value::Datetime(moved),
+                    None => Value::IllTyped("a datetime that does not fit into 64 bits".to_owned()),
+                },
+                _ => Value::IllTyped("`offset` wants a datetime and a duration".to_owned()),
+            }
+        }
+        (function, _) => Value::IllTyped(format!("no extension function `{function}` takes these arguments")),
+    })
 }
 
-fn uid_of(object: &Map<String, Json>) -> Option<EntityUid> {
+/// The entity that `type` and `id` name.
+fn named_uid(object: &Map<String, Json>) -> Option<EntityUid> {
     let text = |name| object.get(name).and_then(Json::as_str);
-    let uid = EntityUid::new(text("type")?, text("id")?);
-    (object.len() == 2).then_some(uid)
+    Some(EntityUid::new(text("type")?, text("id")?))
+}
+
+/// The entity that an object of nothing but `type` and `id` stands for.
+fn uid_of(object: &Map<String, Json>) -> Option<EntityUid> {
+    named_uid(object).filter(|_| object.len() == 2)
 }
 
 fn describe(json: &Json) -> &'static str {
@@ -296,12 +301,11 @@ mod tests {
             (json!(u64::MAX), None),
             (json!([1, 1.5]), None),
             (json!([null]), None),
-            (json!({"__entity": "a"}), None),
             (json!({"__extn": {"fn": "rm", "arg": "x"}}), None),
-            (json!({"__extn": {"fn": "ip", "arg": "::1", "args": ["::1"]}}), None),
             (json!({"__extn": {"fn": "ip", "args": ["::1", "::2"]}}), None),
             (json!({"__extn": {"fn": "ip", "args": []}}), None),
-            (json!({"__extn": {"fn": "offset", "args": ["1970-01-01", "1d"]}}), None),
+            (json!({"__extn": {"fn": "offset", "args": ["1970-01-01", 1]}}), None),
+            (json!({"__extn": {"fn": "ip", "arg": 1}}), None),
             (json!({"__extn": {"fn": "ip", "arg": "x"}}), None),
             (json!({"__expr": "1"}), None),
         ] {
@@ -309,6 +313,22 @@ mod tests {
             let value = read(&json, declared.as_ref());
             assert!(matches!(value, Some(Value::IllTyped(_))), "{json} as {declared:?}: {value:?}");
         }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_escape_is_a_record() {
+        for json in [
+            json!({"__entity": "a"}),
+            json!({"__entity": {"type": "User"}}),
+            json!({"__extn": {"fn": "ip"}}),
+            json!({"__extn": {"fn": 1, "arg": "::1"}}),
+            json!({"__expr": 1}),
+            json!({"__entity": {"type": "User", "id": "a"}, "more": 1}),
+        ] {
+            assert!(matches!(read(&json, None), Some(Value::Record(_))), "{json}");
+        }
+        let entity = json!({"__entity": {"type": "User", "id": "a", "more": 1}});
+        assert_eq!(read(&entity, None), Some(uid("User", "a")));
     }
 
     #[test]

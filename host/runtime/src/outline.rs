@@ -25,7 +25,8 @@ impl Outline {
     /// [`Error::Artifact`] if they are no component.
     pub fn of(bytes: &[u8]) -> Result<Self, Error> {
         check_size(bytes.len() as u64)?;
-        let broken = |error: &dyn std::fmt::Display| Error::Artifact(excerpt(&format!("it is not valid: {error}")));
+        let broken =
+            |error: &dyn std::fmt::Display| Error::Artifact(excerpt(&format!("it is not valid: {error}")));
         let mut outline = Self { manifest: None, imports: Vec::new() };
         // Modules and components inside have sections of their own.
         let mut depth = 0_usize;

@@ -68,7 +68,9 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     /// Decides on one chunk.
     fn alone(&self, request: &Request, chunk: &core::Chunk) -> Result<Decision<'a>, String> {
-        let request = self.arena.alloc(self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?);
+        let request = self
+            .arena
+            .alloc(self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?);
         let chunk = self.arena.alloc(self.chunk(chunk));
         Ok(typed::decide(self.program, self.arena, request, chunk))
     }
@@ -86,7 +88,8 @@ impl<'a> Side<'a> {
     /// Decides on chunks as a batch, twice, and compares with what comes of each alone.
     fn compare(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<(), String> {
         let mut batch = Batch::new(self.program, self.arena);
-        let raw = self.request(request).complete(self.program, self.arena).map_err(|fault| fault.message())?;
+        let raw =
+            self.request(request).complete(self.program, self.arena).map_err(|fault| fault.message())?;
         let prepared = batch.prepare(raw);
         let mut sent = vec![0; self.program.columns().len()];
         // The first chunk alone, then all of them: dictionaries grow from frame to frame.
@@ -142,16 +145,19 @@ impl<'a> Side<'a> {
                 Form::Longs => {
                     let number = |cell: &Option<Value<'_>>| match cell {
                         None => (state::ABSENT, 0),
-                        Some(value) => {
-                            info.form.number(value).map_or((state::ILL_TYPED, 0), |number| (state::PRESENT, number))
-                        }
+                        Some(value) => info
+                            .form
+                            .number(value)
+                            .map_or((state::ILL_TYPED, 0), |number| (state::PRESENT, number)),
                     };
                     frame.bytes.extend(cells.iter().map(|cell| number(cell).0));
                     frame.bytes.extend(cells.iter().flat_map(|cell| number(cell).1.to_le_bytes()));
                 }
                 Form::Texts => {
-                    let texts: Vec<&str> =
-                        cells.iter().map(|cell| if let Some(Value::Text(text)) = cell { text } else { "" }).collect();
+                    let texts: Vec<&str> = cells
+                        .iter()
+                        .map(|cell| if let Some(Value::Text(text)) = cell { text } else { "" })
+                        .collect();
                     let mut end = 0;
                     for text in &texts {
                         end += text.len();
@@ -164,23 +170,30 @@ impl<'a> Side<'a> {
         Ok(frame.bytes)
     }
 
-    fn cell(&self, info: &ColumnInfo, index: usize, chunk: &core::Chunk) -> Result<Option<Value<'a>>, String> {
+    fn cell(
+        &self,
+        info: &ColumnInfo,
+        index: usize,
+        chunk: &core::Chunk,
+    ) -> Result<Option<Value<'a>>, String> {
         Ok(match info.source {
             Source::Attribute => {
                 // As a host does it: by the footprint, with no knowledge of the chunk's own type.
                 let name = self.program.text(info.name);
-                let entry = self.footprint.get(info.attribute as usize).ok_or("a column without an attribute")?;
+                let entry =
+                    self.footprint.get(info.attribute as usize).ok_or("a column without an attribute")?;
                 if entry.attribute.path != [name] {
-                    return Err(format!("column {index} is `{name}`, the footprint has {:?}", entry.attribute.path));
+                    return Err(format!(
+                        "column {index} is `{name}`, the footprint has {:?}",
+                        entry.attribute.path
+                    ));
                 }
                 let value = chunk.read(&entry.attribute.path, entry.attribute.declared.as_ref());
                 value.map(|value| self.value(&value))
             }
             Source::EntityType => Some(Value::Text(self.arena.alloc_str(&chunk.uid.entity_type))),
             Source::Id => Some(Value::Text(self.arena.alloc_str(&chunk.uid.id))),
-            Source::Ancestors => {
-                Some(Value::Set(self.uids(chunk.ancestors.iter())))
-            }
+            Source::Ancestors => Some(Value::Set(self.uids(chunk.ancestors.iter()))),
             Source::Tags => Some(Value::Record(self.fields(&core::metadata::read_record(&chunk.tags)))),
         })
     }
@@ -239,7 +252,8 @@ impl<'a> Side<'a> {
     }
 
     fn fields(&self, record: &Record) -> &'a [Field<'a>] {
-        let field = |(name, value): (&String, &core::Value)| (&*self.arena.alloc_str(name), self.value(value));
+        let field =
+            |(name, value): (&String, &core::Value)| (&*self.arena.alloc_str(name), self.value(value));
         record_fields(self.arena, record.iter().map(field).collect())
     }
 

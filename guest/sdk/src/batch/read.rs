@@ -27,7 +27,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<Request, FrameError> {
             uid: uid(reader.uid()?),
             attributes: fields(&mut values, reader.fields(&arena)?),
             tags: fields(&mut values, reader.fields(&arena)?),
-            ancestors: reader.uids()?.into_iter().map(uid).collect(),
+            ancestors: uids(reader.uids(&arena)?),
         });
     }
     if !reader.is_empty() {
@@ -38,6 +38,12 @@ pub(super) fn request(bytes: &[u8]) -> Result<Request, FrameError> {
 
 fn index(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
     u32::try_from(reader.size()?).map_err(|_| FrameError)
+}
+
+fn uids(read: &[ReadValue<'_>]) -> Vec<EntityUid> {
+    let entity =
+        |value: &ReadValue<'_>| if let ReadValue::Entity(read) = value { Some(uid(**read)) } else { None };
+    read.iter().filter_map(entity).collect()
 }
 
 pub(super) fn uid(read: Uid<'_>) -> EntityUid {

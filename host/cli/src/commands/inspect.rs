@@ -54,7 +54,10 @@ fn print(manifest: &Json) -> Result<()> {
     output::line(&format!("  contract  tamis:policy@{}", text("contract")))?;
     output::line(&format!("  size      {} bytes", manifest.get("size").and_then(Json::as_u64).unwrap_or(0)))?;
     output::line("  imports   none")?;
-    output::line(&format!("  rewrite   {}", if rewrites { "narrows searches" } else { "filters results only" }))?;
+    output::line(&format!(
+        "  rewrite   {}",
+        if rewrites { "narrows searches" } else { "filters results only" }
+    ))?;
     let rules: Vec<&str> = list("policies").filter_map(|rule| rule.get("id")?.as_str()).collect();
     output::line(&format!("  rules     {}", rules.join(", ")))?;
     output::line("")?;
@@ -64,7 +67,11 @@ fn print(manifest: &Json) -> Result<()> {
         let path: Vec<String> = path.filter_map(|name| name.as_str().map(str::to_owned)).collect();
         let declared = entry.get("type").and_then(Json::as_str).unwrap_or("any");
         let optional = entry.get("optional").and_then(Json::as_bool) == Some(true);
-        table.row([path_text(&path), declared.to_owned(), if optional { "may be absent" } else { "required" }.to_owned()]);
+        table.row([
+            path_text(&path),
+            declared.to_owned(),
+            if optional { "may be absent" } else { "required" }.to_owned(),
+        ]);
     }
     output::line(&table.text())
 }

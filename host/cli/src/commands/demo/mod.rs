@@ -29,7 +29,8 @@ const WITHHELD: usize = 20;
 /// For one gate call: enough for a thousand chunks in an unoptimised build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// The policies that are swapped: the second treats agents and minors apart.
-const POLICIES: [&str; 2] = [include_str!("../../../demo/clearance.cedar"), include_str!("../../../demo/company.cedar")];
+const POLICIES: [&str; 2] =
+    [include_str!("../../../demo/clearance.cedar"), include_str!("../../../demo/company.cedar")];
 const SCHEMA: &str = include_str!("../../../demo/demo.cedarschema");
 const POLICY_FILE: &str = "policy.cedar";
 const SCHEMA_FILE: &str = "policy.cedarschema";
@@ -70,7 +71,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
     let limits = Limits { deadline: DEADLINE, ..Limits::default() };
     let handle = Arc::new(PolicyHandle::new(&runtime, &compile(POLICIES[0])?, limits)?);
     let watch = handle.watch_with(&policy, |source| {
-        let source = String::from_utf8(source).map_err(|error| tamis_runtime::Error::Source(error.to_string()))?;
+        let source =
+            String::from_utf8(source).map_err(|error| tamis_runtime::Error::Source(error.to_string()))?;
         compile(&source).map_err(|error| tamis_runtime::Error::Source(error.to_string()))
     })?;
 
@@ -210,7 +212,8 @@ fn withheld(
     let mut rules: BTreeMap<String, usize> = BTreeMap::new();
     for decision in handle.explain(&person.request, &nearest)?.value {
         if !decision.allow {
-            let rule = decision.reasons.first().map_or_else(|| "no permit".to_owned(), |rule| format!("by {rule}"));
+            let rule =
+                decision.reasons.first().map_or_else(|| "no permit".to_owned(), |rule| format!("by {rule}"));
             *rules.entry(rule).or_default() += 1;
         }
     }

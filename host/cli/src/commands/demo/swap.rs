@@ -44,7 +44,8 @@ impl Swap<'_> {
     /// everyone got under the first.
     pub(super) fn run(&self, policies: [&str; 2], shown: &[Found]) -> Result<()> {
         line(&bold("5. Swap: the policy file is edited again and again while threads search"))?;
-        let policies = [(policies[0], self.expected(policies[0])?), (policies[1], self.expected(policies[1])?)];
+        let policies =
+            [(policies[0], self.expected(policies[0])?), (policies[1], self.expected(policies[1])?)];
         let stop = AtomicBool::new(false);
         let (seen, waits) = std::thread::scope(|scope| -> Result<(Vec<Seen>, Vec<Duration>)> {
             let threads: Vec<_> =
@@ -58,7 +59,9 @@ impl Swap<'_> {
             Ok((seen.collect::<Result<_>>()?, waits?))
         })?;
         report(&seen, &waits)?;
-        line("   Now the policy with two rules more serves, which treats agents and minors apart. The same question again:")?;
+        line(
+            "   Now the policy with two rules more serves, which treats agents and minors apart. The same question again:",
+        )?;
         line("")?;
         let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
         for (person, earlier) in self.people.iter().zip(shown).filter(|(person, _)| is_affected(person)) {
@@ -86,8 +89,8 @@ impl Swap<'_> {
         let path = self.workspace.file(POLICY_FILE);
         let bar = progress("swapping", SWAPS);
         let mut waits = Vec::new();
-        for swap in 0..SWAPS {
-            let (source, Expected { digest: wanted, .. }) = &policies[(swap + 1) % 2];
+        // It begins with the second, and so ends on it.
+        for (source, Expected { digest: wanted, .. }) in policies.iter().cycle().skip(1).take(SWAPS) {
             let start = Instant::now();
             output::replace_file(&path, source.as_bytes())?;
             while self.handle.current().policy().digest() != *wanted {
@@ -123,7 +126,8 @@ impl Swap<'_> {
             match found {
                 Err(_) => seen.failed += 1,
                 Ok(found) => {
-                    seen.mixed += usize::from(!policies.iter().any(|(_, expected)| expected.explains(&found, number)));
+                    seen.mixed +=
+                        usize::from(!policies.iter().any(|(_, expected)| expected.explains(&found, number)));
                     seen.generations.insert(found.generation);
                 }
             }

@@ -29,7 +29,8 @@ impl Coverage {
     pub(super) fn add(&mut self, request: &Request, chunks: &[Chunk]) -> Result<()> {
         for decision in self.policy.explain(request, chunks)? {
             for reason in &decision.reasons {
-                let (number, sign) = reason.split_at_checked(reason.len() - 1).context("a branch without a number")?;
+                let (number, sign) =
+                    reason.split_at_checked(reason.len() - 1).context("a branch without a number")?;
                 if let Some((_, reached)) = self.branches.get_mut(number.parse::<usize>()?) {
                     reached.yes |= sign == "+";
                     reached.no |= sign == "-";
@@ -48,7 +49,10 @@ impl Coverage {
     /// Outcomes of branches that some test reached, and all of them.
     pub(super) fn outcomes(&self) -> (usize, usize) {
         let parts = || self.branches.iter().filter(|(branch, _)| branch.text.is_some());
-        (parts().map(|(_, reached)| usize::from(reached.yes) + usize::from(reached.no)).sum(), 2 * parts().count())
+        (
+            parts().map(|(_, reached)| usize::from(reached.yes) + usize::from(reached.no)).sum(),
+            2 * parts().count(),
+        )
     }
 
     pub(super) fn is_complete(&self) -> bool {

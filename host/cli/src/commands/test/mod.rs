@@ -4,7 +4,7 @@ mod coverage;
 mod file;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tamis_core::{Chunk, Decision, Request};
@@ -50,11 +50,12 @@ pub(crate) fn run(args: &TestArgs) -> Result<Outcome> {
         TestFormat::Junit => report::junit(&files)?,
     }
     let failed = files.iter().flat_map(|file| &file.tests).any(|test| !test.failures.is_empty());
-    let unreached = files.iter().filter_map(|file| file.coverage.as_ref()).any(|coverage| !coverage.is_complete());
+    let unreached =
+        files.iter().filter_map(|file| file.coverage.as_ref()).any(|coverage| !coverage.is_complete());
     Ok(if failed || (args.require_coverage && unreached) { Outcome::TestFailed } else { Outcome::Done })
 }
 
-fn run_file(args: &TestArgs, path: &PathBuf, runtime: &Runtime, limits: &Limits) -> Result<FileRan> {
+fn run_file(args: &TestArgs, path: &Path, runtime: &Runtime, limits: &Limits) -> Result<FileRan> {
     let tests = TestFile::read(path)?;
     let policy = args.policy.clone().or_else(|| tests.policy.clone());
     let policy = policy.context("policy: is missing, and --policy was not given")?;
@@ -76,10 +77,15 @@ fn run_file(args: &TestArgs, path: &PathBuf, runtime: &Runtime, limits: &Limits)
         ran.push(Ran {
             name: test.name.clone(),
             decisions: chunks.len(),
-            failures: compare(&policy, &test.request, &chunks, test.expected.iter().map(|(_, expected)| expected)),
+            failures: compare(
+                &policy,
+                &test.request,
+                &chunks,
+                test.expected.iter().map(|(_, expected)| expected),
+            ),
         });
     }
-    Ok(FileRan { path: path.clone(), tests: ran, coverage })
+    Ok(FileRan { path: path.to_owned(), tests: ran, coverage })
 }
 
 fn compare<'a>(
@@ -111,13 +117,16 @@ fn difference(chunk: &Chunk, decision: &Decision, expected: &Expected) -> Option
         ("redact", &expected.redact, &found.redact),
     ] {
         if expected.is_some() && expected != found {
-            let list = |names: &Option<std::collections::BTreeSet<String>>| format!("{:?}", names.iter().flatten().collect::<Vec<_>>());
+            let list = |names: &Option<std::collections::BTreeSet<String>>| {
+                format!("{:?}", names.iter().flatten().collect::<Vec<_>>())
+            };
             differences.push(format!("expected {what} {}, were {}", list(expected), list(found)));
         }
     }
     if differences.is_empty() {
         return None;
     }
-    differences.extend(decision.errors.iter().map(|error| format!("{} failed: {}", error.policy, error.message)));
+    differences
+        .extend(decision.errors.iter().map(|error| format!("{} failed: {}", error.policy, error.message)));
     Some(format!("{}: {}", chunk.uid.id, differences.join("; ")))
 }

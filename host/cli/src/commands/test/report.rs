@@ -24,7 +24,9 @@ pub(super) fn text(files: &[FileRan]) -> Result<()> {
         }
         if let Some(coverage) = &file.coverage {
             let ((applied, policies), (reached, outcomes)) = (coverage.policies(), coverage.outcomes());
-            line(&format!("  {applied} of {policies} policies applied, {reached} of {outcomes} outcomes of conditions reached"))?;
+            line(&format!(
+                "  {applied} of {policies} policies applied, {reached} of {outcomes} outcomes of conditions reached"
+            ))?;
             for gap in coverage.gaps() {
                 line(&format!("        {gap}"))?;
             }
@@ -36,9 +38,7 @@ pub(super) fn text(files: &[FileRan]) -> Result<()> {
 }
 
 pub(super) fn json(files: &[FileRan]) -> Result<()> {
-    let test = |test: &Ran| {
-        json!({"name": test.name, "passed": test.failures.is_empty(), "decisions": test.decisions, "failures": test.failures})
-    };
+    let test = |test: &Ran| json!({"name": test.name, "passed": test.failures.is_empty(), "decisions": test.decisions, "failures": test.failures});
     let file = |file: &FileRan| {
         json!({
             "file": file.path,
