@@ -80,7 +80,10 @@ fn decide(case: &Case) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for request in &case.requests {
         let (request, chunk) = Request::evaluation_from_json(&request.to_string(), &entities).unwrap();
-        let decision = policy.filter(&request, &[chunk]).unwrap().remove(0);
+        let chunks = [chunk];
+        let decision = policy.explain(&request, &chunks).unwrap().remove(0);
+        let in_batch = policy.filter(&request, &chunks).unwrap().remove(0);
+        assert_eq!(in_batch.allow, decision.allow, "in a batch and alone: {}", case.policies);
         verdicts.push(Verdict {
             allow: decision.allow,
             reasons: decision.reasons.iter().map(name).collect(),
@@ -109,7 +112,7 @@ fn a_session_may_go_on_for_long() {
         ))
     };
     let chunks: Vec<_> = (0..2_000).map(chunk).collect();
-    let decisions = policy.filter(&request, &chunks).unwrap();
+    let decisions = policy.explain(&request, &chunks).unwrap();
     for (number, decision) in decisions.iter().enumerate() {
         assert_eq!(decision.allow, number.is_multiple_of(2), "{number}: {decision:?}");
     }
