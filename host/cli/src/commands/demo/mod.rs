@@ -243,7 +243,13 @@ fn explain(
     line(&bold(&format!("3. Rewrite: what the database is asked for {}", person.name)))?;
     let question = Question::new(&person.request, by(asked), K);
     let found = search(store, handle, &question)?;
-    line(&format!("   {}", found.filter))?;
+    if found.filter == Filter::Always {
+        line(
+            "   everything: this policy does not narrow searches, so the filter gate looks at every candidate",
+        )?;
+    } else {
+        line(&format!("   {}", found.filter))?;
+    }
     let sql = Sqlite::default().translate(&found.filter).native;
     line(&format!(
         "   {}",
