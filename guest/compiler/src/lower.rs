@@ -304,6 +304,9 @@ impl Lower<'_> {
     /// `who in groups`. For the chunk that is three questions, each of which reads as little of it as it can.
     fn is_in(&mut self, who: u32, groups: u32) -> Lowered {
         if !self.is_resource(who) {
+            if self.ir.may_be_chunk(who) {
+                self.ir.column(Source::Ancestors, "")?;
+            }
             return self.ir.node(Op::In, who, groups, u32::from(self.ir.may_be_chunk(who)));
         }
         let below = self.ir.node(Op::IsBelow, groups, 0, 0)?;
