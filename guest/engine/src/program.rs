@@ -30,7 +30,7 @@ pub enum Section {
     Nodes,
     /// Rules: see [`Rule`].
     Rules,
-    /// Which rules to look at: see [`Key`].
+    /// Which rules to look at: see [`KeyKind`].
     Keys,
     /// Actions of the schema with their groups: type and id, two texts, then start and length of a list of such pairs.
     Actions,
@@ -431,7 +431,7 @@ impl ColumnForm {
 
 /// A program, read in place.
 ///
-/// It was checked when it was linked, and nobody else writes there: what is not where it should be ends the call, see [`damaged`].
+/// It was checked when it was linked, and nobody else writes there: what is not where it should be ends the call, for the host a trap.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
     bytes: &'a [u8],

@@ -34,7 +34,7 @@ pub enum Residual {
         node: u32,
         /// The column.
         column: u16,
-        /// For each code: see [`memo`].
+        /// For each code: what is known of it.
         memo: Vec<u8>,
     },
     /// A test of one column of numbers.
