@@ -60,13 +60,14 @@ fn run_file(args: &TestArgs, path: &Path, runtime: &Runtime, limits: &Limits) ->
     let policy = args.policy.clone().or_else(|| tests.policy.clone());
     let policy = policy.context("policy: is missing, and --policy was not given")?;
     let schema = args.schema.clone().or_else(|| tests.schema.clone());
-    let mut coverage = None;
-    if source::is_source(&policy) {
+    let (bytes, mut coverage) = if source::is_source(&policy) {
         let sources = Sources::read(&policy, schema.as_ref())?;
         let branches = tamis_compiler::branches(sources.policies(), sources.schema())?;
-        coverage = Some(Coverage::new(runtime, limits, branches)?);
-    }
-    let bytes = source::component(&policy, schema.as_ref(), Validation::Required)?;
+        let bytes = sources.compile(Validation::Required)?.component;
+        (bytes, Some(Coverage::new(runtime, limits, branches)?))
+    } else {
+        (source::component(&policy, schema.as_ref(), Validation::Required)?, None)
+    };
     let policy = Policy::load(runtime, &bytes, limits).with_context(|| policy.display().to_string())?;
     let mut ran = Vec::new();
     for test in &tests.tests {
