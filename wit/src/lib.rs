@@ -12,3 +12,8 @@ extern crate std;
 pub mod extension;
 pub mod frame;
 pub mod value;
+
+/// The version of the contract in `policy.wit`, as manifests give it.
+pub const VERSION: &str = "0.1.0";
+/// The custom section of a component in which its compiler leaves the manifest, as JSON.
+pub const MANIFEST_SECTION: &str = "tamis:manifest";

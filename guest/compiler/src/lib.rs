@@ -33,7 +33,7 @@ use sha2::{Digest, Sha256};
 
 pub use branches::{Branch, Branches};
 pub use front::Named;
-pub use link::{LinkError, MANIFEST_SECTION};
+pub use link::LinkError;
 pub use manifest::{FootprintAttribute, Manifest};
 pub use problem::{Problem, Problems, SourceText};
 

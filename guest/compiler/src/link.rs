@@ -5,6 +5,7 @@
 //! Rust, and native tests run the very same code. Its bytes are in the tree so that compiling needs no toolchain and gives the
 //! same bytes on every machine; a test builds it anew and compares.
 
+use tamis_contract::MANIFEST_SECTION;
 use tamis_engine::program::MAGIC;
 use wasm_encoder::{
     ConstExpr, CustomSection, DataCountSection, DataSection, Encode, ExportKind, ExportSection,
@@ -16,8 +17,6 @@ use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload};
 const ENGINE: &[u8] = include_bytes!("../engine.wasm");
 /// The engine's two numbers for address and size of its program; exported under this name.
 const PLACE: &str = "TAMIS_PROGRAM";
-/// The component's section with the manifest as JSON.
-pub const MANIFEST_SECTION: &str = "tamis:manifest";
 /// Bytes in a page of memory.
 const PAGE: u64 = 65_536;
 

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use tamis_contract::VERSION;
 use tamis_contract::frame::Writer;
 use tamis_engine::program::{Op, Source};
 
 use crate::front::Parsed;
 use crate::ir::Ir;
 use crate::schema::Schema;
-
-/// The version of the contract that compiled policies implement.
-const CONTRACT: &str = "0.1.0";
 
 /// What a compiled policy says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +48,7 @@ impl Manifest {
         let attribute = |entry: &FootprintAttribute| json!({"attr": [entry.name], "type": entry.declared, "optional": entry.optional});
         let policy = |(id, annotations): &(String, BTreeMap<String, String>)| json!({"id": id, "annotations": annotations});
         json!({
-            "contract": CONTRACT,
+            "contract": VERSION,
             "name": self.name,
             "footprint": self.footprint.iter().map(attribute).collect::<Vec<_>>(),
             "policies": self.policies.iter().map(policy).collect::<Vec<_>>(),
@@ -64,7 +62,7 @@ impl Manifest {
     /// The program's section, as the engine reads it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
-        writer.text(CONTRACT);
+        writer.text(VERSION);
         writer.text(&self.name);
         writer.bytes.push(0);
         writer.text(&self.source_digest);

@@ -1,16 +1,15 @@
 //! Writing a manifest.
 
+use tamis_contract::VERSION;
+
 use crate::attribute::Attribute;
 use crate::bindings::tamis::policy::gates::{FootprintAttribute, Manifest, PolicyInfo};
-
-/// The version of the contract that this SDK implements.
-const CONTRACT: &str = "0.1.0";
 
 impl Manifest {
     /// A policy called `name` that reads nothing and has no rules yet.
     pub fn of(name: &str) -> Self {
         Self {
-            contract: CONTRACT.to_owned(),
+            contract: VERSION.to_owned(),
             name: name.to_owned(),
             footprint: Vec::new(),
             policies: Vec::new(),

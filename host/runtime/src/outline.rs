@@ -1,12 +1,10 @@
 //! What can be seen of a component without compiling or running it.
 
+use tamis_contract::MANIFEST_SECTION;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::error::{Error, excerpt};
 use crate::policy::check_size;
-
-/// The section in which compilers leave a policy's manifest, as JSON.
-const MANIFEST: &str = "tamis:manifest";
 
 /// What can be seen of a component without compiling or running it. It is what the bytes say, and nothing has checked it against what
 /// the component does; [`crate::Policy::load`] does that.
@@ -44,7 +42,7 @@ impl Outline {
                         outline.imports.push(excerpt(import.map_err(|error| broken(&error))?.name.name));
                     }
                 }
-                Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST => {
+                Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
                     let text = std::str::from_utf8(section.data()).map_err(|error| broken(&error))?;
                     outline.manifest = Some(text.to_owned());
                 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use tamis_contract::VERSION;
 use tamis_core::extension::IpNetwork;
 use tamis_core::filter::{Attribute, Comparison, Filter, MAX_DEPTH, Operand, Test};
 use tamis_core::manifest::{FootprintAttribute, Manifest, PolicyInfo};
 use tamis_core::value::Record;
 use tamis_core::{Decision, EntityUid, PolicyError, Redaction, Rewrite, Value};
 
-use super::{VERSION, gates};
+use super::gates;
 use crate::error::{Error, excerpt};
 
 /// Bytes that the filter of one answer may unfold into. Parts can be shared, so that a small answer could otherwise become

@@ -6,9 +6,6 @@ mod encode;
 pub(crate) use decode::{decision, manifest, rewrite};
 pub(crate) use encode::{chunk, requests};
 
-/// The version that this host speaks.
-pub(crate) const VERSION: &str = "0.1.0";
-
 #[allow(missing_docs, unreachable_pub, dead_code, clippy::all)]
 mod generated {
     wasmtime::component::bindgen!({ path: "../../wit", world: "batch-policy" });
