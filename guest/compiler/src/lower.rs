@@ -22,6 +22,27 @@ pub(crate) struct Lower<'a> {
 
 type Lowered = Result<u32, TooMuch>;
 
+/// What a scope demands of the principal or of the chunk.
+struct Scope<'a> {
+    entity_type: Option<&'a EntityType>,
+    equal: Option<&'a EntityOrSlot>,
+    above: Option<&'a EntityOrSlot>,
+}
+
+/// What a constraint demands. Cedar has two types for it, alike but for their names.
+macro_rules! scope_of {
+    ($constraints:ident, $constraint:expr) => {{
+        let (entity_type, equal, above) = match $constraint {
+            $constraints::Any => (None, None, None),
+            $constraints::Eq(entity) => (None, Some(entity), None),
+            $constraints::In(entity) => (None, None, Some(entity)),
+            $constraints::Is(entity_type) => (Some(entity_type), None, None),
+            $constraints::IsIn(entity_type, entity) => (Some(entity_type), None, Some(entity)),
+        };
+        Scope { entity_type, equal, above }
+    }};
+}
+
 impl Lower<'_> {
     /// The condition of a policy: its scope, then its clauses.
     pub(crate) fn condition(&mut self, policy: &Template) -> Lowered {
@@ -46,9 +67,9 @@ impl Lower<'_> {
 
     fn scope_parts(&mut self, policy: &Template) -> Result<Vec<u32>, TooMuch> {
         let mut parts = Vec::new();
-        self.principal(&policy.principal, &mut parts)?;
+        self.scope(Op::Principal, scope_of!(PrincipalConstraint, &policy.principal), &mut parts)?;
         self.action(&policy.action, &mut parts)?;
-        self.resource(&policy.resource, &mut parts)?;
+        self.scope(Op::Resource, scope_of!(ResourceConstraint, &policy.resource), &mut parts)?;
         Ok(parts)
     }
 
@@ -56,40 +77,13 @@ impl Lower<'_> {
         if parts.is_empty() { self.boolean(true) } else { self.balanced(Op::And, parts) }
     }
 
-    fn principal(&mut self, constraint: &PrincipalConstraint, parts: &mut Vec<u32>) -> Result<(), TooMuch> {
-        use PrincipalConstraint::{Any, Eq, In, Is, IsIn};
-        let (entity_type, equal, above) = match constraint {
-            Any => return Ok(()),
-            Eq(entity) => (None, Some(entity), None),
-            In(entity) => (None, None, Some(entity)),
-            Is(entity_type) => (Some(entity_type), None, None),
-            IsIn(entity_type, entity) => (Some(entity_type), None, Some(entity)),
-        };
-        let principal = self.ir.node(Op::Principal, 0, 0, 0)?;
-        self.scope(principal, entity_type, equal, above, parts)
-    }
-
-    fn resource(&mut self, constraint: &ResourceConstraint, parts: &mut Vec<u32>) -> Result<(), TooMuch> {
-        use ResourceConstraint::{Any, Eq, In, Is, IsIn};
-        let (entity_type, equal, above) = match constraint {
-            Any => return Ok(()),
-            Eq(entity) => (None, Some(entity), None),
-            In(entity) => (None, None, Some(entity)),
-            Is(entity_type) => (Some(entity_type), None, None),
-            IsIn(entity_type, entity) => (Some(entity_type), None, Some(entity)),
-        };
-        let resource = self.ir.node(Op::Resource, 0, 0, 0)?;
-        self.scope(resource, entity_type, equal, above, parts)
-    }
-
-    fn scope(
-        &mut self,
-        who: u32,
-        entity_type: Option<&EntityType>,
-        equal: Option<&EntityOrSlot>,
-        above: Option<&EntityOrSlot>,
-        parts: &mut Vec<u32>,
-    ) -> Result<(), TooMuch> {
+    fn scope(&mut self, who: Op, scope: Scope<'_>, parts: &mut Vec<u32>) -> Result<(), TooMuch> {
+        let Scope { entity_type, equal, above } = scope;
+        // Whoever names the chunk wants its columns, so it is named only for a reason.
+        if entity_type.is_none() && equal.is_none() && above.is_none() {
+            return Ok(());
+        }
+        let who = self.ir.node(who, 0, 0, 0)?;
         if let Some(entity_type) = entity_type {
             parts.push(self.is(who, entity_type)?);
         }
