@@ -18,6 +18,7 @@ mod component;
 pub mod evaluate;
 pub mod fault;
 pub mod like;
+mod op;
 pub mod program;
 pub mod request;
 pub mod residual;
