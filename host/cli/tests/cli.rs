@@ -268,7 +268,7 @@ fn the_demo_runs_and_what_it_keeps_can_be_searched() {
     let bench = Folder::new();
     let ran = bench.run("demo --keep kept --question 3");
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let row = ran.out.lines().skip_while(|line| !line.contains("searches")).nth(1).unwrap();
+    let row = ran.out.lines().skip_while(|line| !line.starts_with("  searches")).nth(1).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert!(cells[0].parse::<u32>().unwrap() > 0, "{row}");
     assert_eq!(cells[1..3], ["0", "0"], "no search failed, none mixed generations: {row}");
