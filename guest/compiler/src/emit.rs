@@ -13,8 +13,11 @@ use crate::schema::{Attribute, Schema, Type};
 /// Writes the program of rules.
 pub(crate) fn program(mut ir: Ir, rules: &Rules, schema: &Schema, manifest: &Manifest) -> Vec<u8> {
     let forms = forms(&ir, schema);
-    for (info, form) in ir.columns_mut().iter_mut().zip(forms) {
+    let names: BTreeMap<u32, u32> = attribute_numbers(&ir, manifest);
+    let declared: Vec<u32> = declared(&mut ir, &names, manifest);
+    for ((info, form), declared) in ir.columns_mut().iter_mut().zip(forms).zip(declared) {
         info.form = form;
+        info.declared = declared;
     }
     let mut sections: [Vec<u8>; SECTIONS] = Default::default();
     let mut set = |section: Section, numbers: &mut dyn Iterator<Item = u32>| {
@@ -26,7 +29,6 @@ pub(crate) fn program(mut ir: Ir, rules: &Rules, schema: &Schema, manifest: &Man
     let types = types(&mut ir, schema);
     let actions = actions(&mut ir, schema);
     let keys = keys(&mut ir, rules);
-    let names: BTreeMap<u32, u32> = attribute_numbers(&ir, manifest);
     set(Section::Types, &mut types.types.into_iter().flatten());
     set(Section::Shapes, &mut types.shapes.into_iter().flatten());
     set(Section::Actions, &mut actions.into_iter().flatten());
@@ -50,6 +52,7 @@ pub(crate) fn program(mut ir: Ir, rules: &Rules, schema: &Schema, manifest: &Man
                 info.name,
                 attribute,
                 u32::from(info.converted),
+                info.declared,
             ]
         }),
     );
@@ -88,6 +91,14 @@ fn attribute_numbers(ir: &Ir, manifest: &Manifest) -> BTreeMap<u32, u32> {
     };
     let attributes = ir.columns().iter().filter(|info| info.source == Source::Attribute);
     attributes.filter_map(|info| Some((info.name, number(position(info.name)?)))).collect()
+}
+
+/// The text with the declared type of each column.
+fn declared(ir: &mut Ir, names: &BTreeMap<u32, u32>, manifest: &Manifest) -> Vec<u32> {
+    let columns: Vec<u32> = ir.columns().iter().map(|info| info.name).collect();
+    let entry = |name: &u32| manifest.footprint.get(*names.get(name)? as usize);
+    let text = |name: u32| entry(&name).and_then(|entry| entry.declared.clone()).unwrap_or_default();
+    columns.into_iter().map(|name| ir.text(&text(name))).collect()
 }
 
 /// How each column is best sent. As numbers, without a dictionary, where they are only compared with what the request knows: then

@@ -52,7 +52,7 @@ impl Manifest {
             "name": self.name,
             "footprint": self.footprint.iter().map(attribute).collect::<Vec<_>>(),
             "policies": self.policies.iter().map(policy).collect::<Vec<_>>(),
-            "can_rewrite": false,
+            "can_rewrite": true,
             "source_digest": self.source_digest,
             "schema_digest": self.schema_digest,
             "producer": Self::producer(),
@@ -64,7 +64,7 @@ impl Manifest {
         let mut writer = Writer::default();
         writer.text(VERSION);
         writer.text(&self.name);
-        writer.bytes.push(0);
+        writer.bytes.push(1);
         writer.text(&self.source_digest);
         writer.text(&Self::producer());
         writer.size(self.footprint.len());

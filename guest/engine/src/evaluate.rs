@@ -249,7 +249,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A value that is to be looked at as a whole: nothing in it may be unreadable.
-    fn whole(&self, index: u32) -> Option<Value<'a>> {
+    pub(crate) fn whole(&self, index: u32) -> Option<Value<'a>> {
         let value = self.value(index)?;
         match value.ill_typed() {
             Some(reason) => self.fail(Fault::IllTyped(reason)),
@@ -289,7 +289,7 @@ impl<'a> Evaluator<'a> {
         None
     }
 
-    fn set(&self, index: u32) -> Option<&'a [Value<'a>]> {
+    pub(crate) fn set(&self, index: u32) -> Option<&'a [Value<'a>]> {
         if let Value::Set(value) = self.value(index)? {
             return Some(value);
         }
@@ -305,7 +305,7 @@ impl<'a> Evaluator<'a> {
         None
     }
 
-    fn entity(&self, index: u32) -> Option<&'a Uid<'a>> {
+    pub(crate) fn entity(&self, index: u32) -> Option<&'a Uid<'a>> {
         if let Value::Entity(value) = self.value(index)? {
             return Some(value);
         }
@@ -314,7 +314,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The entity at `index`, or the entities of the set there.
-    fn groups(&self, index: u32) -> Option<&'a [Value<'a>]> {
+    pub(crate) fn groups(&self, index: u32) -> Option<&'a [Value<'a>]> {
         let groups = match self.value(index)? {
             Value::Set(groups) => groups,
             group => &*self.arena.alloc_slice_copy(&[group]),

@@ -117,8 +117,8 @@ pub mod width {
     pub const KEY: usize = 5;
     /// Type, id, then start and length of the list of groups.
     pub const ACTION: usize = 4;
-    /// Source, form, name, attribute of the footprint, whether a schema converts it.
-    pub const COLUMN: usize = 5;
+    /// Source, form, name, attribute of the footprint, whether a schema converts it, declared type.
+    pub const COLUMN: usize = 6;
 }
 
 impl Node {
@@ -202,6 +202,8 @@ pub struct ColumnInfo {
     pub attribute: u32,
     /// Whether its type depends on the chunk's: see [`crate::coerce`].
     pub converted: bool,
+    /// The type that the manifest declares, a text; empty if it declares none.
+    pub declared: u32,
 }
 
 codes! {
@@ -337,10 +339,10 @@ impl<'a> Program<'a> {
     /// Column `index`.
     #[inline(never)]
     pub fn column(&self, index: u32) -> ColumnInfo {
-        let [source, form, name, attribute, converted] = self.record(Section::Columns, index);
+        let [source, form, name, attribute, converted, declared] = self.record(Section::Columns, index);
         match (Source::from_code(source as u8), ColumnForm::from_code(form as u8)) {
             (Some(source), Some(form)) => {
-                ColumnInfo { source, form, name, attribute, converted: converted != 0 }
+                ColumnInfo { source, form, name, attribute, converted: converted != 0, declared }
             }
             _ => damaged(),
         }

@@ -148,8 +148,13 @@ impl<'a> Request<'a> {
         self.entities.get(at).filter(|entity| entity.uid == *uid)
     }
 
+    /// Everything that is known.
+    pub(crate) fn entities(&self) -> &[Entity<'a>] {
+        &self.entities
+    }
+
     /// Everything above an entity.
-    fn ancestors(&self, uid: &Uid<'_>) -> &'a [Value<'a>] {
+    pub(crate) fn ancestors(&self, uid: &Uid<'_>) -> &'a [Value<'a>] {
         self.entity(uid).map_or(&[], |entity| entity.ancestors)
     }
 

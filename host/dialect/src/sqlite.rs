@@ -5,7 +5,7 @@
 //! bound; nothing that a policy or a person wrote becomes part of the text.
 //!
 //! Exact: `exists`; on texts, whole numbers and booleans `equals`, `one-of`, the four comparisons and `starts-with`; on sets
-//! declared as `Set<String>` or `Set<Long>` the two `contains`; the chunk's id and ancestors. Anything else widens, and so
+//! declared as `Set<String>` or `Set<Long>` the two `contains`; the chunk's type, id and ancestors. Anything else widens, and so
 //! does a part of the filter that is too large for SQLite.
 //!
 //! One thing only the table can keep: no attribute's name holds U+0000. SQLite's paths take such a name for the part of it
@@ -141,6 +141,7 @@ impl Scalar {
 
 fn judge(operand: &Operand, test: &Test) -> Verdict {
     match operand {
+        Operand::EntityType => judge_entity_type(test),
         Operand::Id => judge_id(test),
         Operand::Ancestors => match test {
             Test::Exists | Test::Readable => Verdict::Exact,
@@ -155,6 +156,16 @@ fn judge(operand: &Operand, test: &Test) -> Verdict {
 
 fn is_entity(value: &Value) -> bool {
     matches!(value, Value::Entity(_))
+}
+
+fn judge_entity_type(test: &Test) -> Verdict {
+    let is_text = |value: &Value| Scalar::of_value(value) == Some(Scalar::Text);
+    match test {
+        Test::Exists | Test::Readable => Verdict::Exact,
+        Test::Equals(value) if is_text(value) => Verdict::Exact,
+        Test::OneOf(values) if values.iter().all(is_text) => Verdict::Exact,
+        _ => Verdict::Inexpressible("a test of the type other than equality".to_owned()),
+    }
 }
 
 fn judge_id(test: &Test) -> Verdict {
@@ -292,6 +303,7 @@ impl<'a> Writer<'a> {
                 self.text("(");
                 match operand {
                     Operand::Attribute(attribute) => self.attribute_test(attribute, test),
+                    Operand::EntityType => self.entity_type_test(test),
                     Operand::Id => self.id_test(test),
                     Operand::Ancestors => self.ancestors_test(test),
                 }
@@ -433,6 +445,17 @@ impl<'a> Writer<'a> {
         self.text(" IS 'array' AND NOT EXISTS (SELECT 1 FROM ");
         self.call("json_each", attribute);
         self.text(&format!(" WHERE {ill_typed})"));
+    }
+
+    fn entity_type_test(&mut self, test: &Test) {
+        let names = match test {
+            Test::Equals(value) => list(std::slice::from_ref(value)),
+            Test::OneOf(values) => list(values),
+            _ => return self.text("1"),
+        };
+        self.text(&format!("{} IN (SELECT value FROM json_each(", self.columns.entity_type));
+        self.bind(names);
+        self.text("))");
     }
 
     fn id_test(&mut self, test: &Test) {

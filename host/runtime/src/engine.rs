@@ -8,6 +8,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::functions::Functions;
 use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// How often a running policy looks at the clock. A deadline is kept to within this; 250 wake-ups a second cost a
@@ -32,7 +33,7 @@ const POOL_KEEP_RESIDENT: usize = 64 << 10;
 pub struct RuntimeConfig {
     /// Whether policies can be given fuel. Compiled code then counts instructions.
     pub fuel: bool,
-    /// Where compiled policies are kept between runs. Without it each load compiles: tens of milliseconds.
+    /// Where compiled policies are kept between runs. Without it a process compiles each policy that it loads.
     pub cache: Option<Cache>,
 }
 
@@ -63,6 +64,7 @@ impl Runtime {
         let host =
             |error: wasmtime::Error| Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"));
         let mut engine_config = engine_config(config.fuel);
+        engine_config.enable_incremental_compilation(Arc::new(Functions::default())).map_err(host)?;
         engine_config.allocation_strategy(pool());
         let engine = Engine::new(&engine_config).or_else(|error| {
             tracing::warn!(%error, "no room for an instance pool; instances are allocated one by one");

@@ -18,6 +18,7 @@ mod contract;
 mod engine;
 mod error;
 mod frame;
+mod functions;
 mod handle;
 mod instance;
 mod limits;

@@ -16,6 +16,7 @@ pub mod model;
 pub mod oracle;
 pub mod ours;
 pub mod policy;
+pub mod rewrite;
 pub mod search;
 pub mod shrink;
 mod simpler;

@@ -11,6 +11,7 @@ use tamis_core::{self as core, EntityUid, Request};
 use tamis_engine::batch::{Batch, verdict};
 use tamis_engine::program::{ColumnInfo, Program, Source};
 use tamis_engine::request::{Entity, RawRequest};
+use tamis_engine::rewrite;
 use tamis_engine::typed::{self, Chunk, Decision};
 
 use super::case::Case;
@@ -18,11 +19,12 @@ use super::oracle::Verdict;
 
 /// The verdicts of our own compiler and engine.
 ///
-/// Every request is decided chunk by chunk and as part of a batch with the chunks of all other requests; the two must agree.
+/// Every request is decided chunk by chunk and as part of a batch with the chunks of all other requests; the two must agree. The
+/// filter that the policies come to for the request must match every chunk that is allowed, and no other if it says that it is exact.
 ///
 /// # Errors
 ///
-/// Says what could not be read or compiled, or where the two ways to a decision disagree.
+/// Says what could not be read or compiled, or where the ways to a decision disagree.
 pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
     let policies = Named { name: "policies", text: &case.policies };
     let schema = case.schema.as_deref().map(|text| Named { name: "schema", text });
@@ -44,6 +46,7 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
     let chunks: Vec<&core::Chunk> = questions.iter().map(|(_, chunk)| chunk).collect();
     for (number, (request, _)) in questions.iter().enumerate() {
         side.compare(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
+        side.compare_rewrite(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
     }
     Ok(verdicts)
 }
@@ -109,6 +112,22 @@ impl<'a> Side<'a> {
                 if !agrees {
                     return Err(format!("code {code} in a batch, alone {alone:?} for {}", chunk.uid));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the filter for a request with what is decided on each chunk.
+    fn compare_rewrite(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<(), String> {
+        let completed = self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?;
+        let rewrite = rewrite::rewrite(self.program, self.arena, self.arena.alloc(completed));
+        let filter = super::rewrite::filter(&self.program, &rewrite)?;
+        for chunk in chunks {
+            let decision = self.alone(request, chunk)?;
+            let matches = filter.matches(chunk);
+            if decision.allow && !matches || rewrite.exact && decision.allow != matches {
+                let exact = if rewrite.exact { "exact" } else { "superset" };
+                return Err(format!("`{filter}` ({exact}) matches: {matches}, decided {decision:?} for {}", chunk.uid));
             }
         }
         Ok(())

@@ -52,6 +52,11 @@ impl IpNetwork {
         (prefix <= bits).then_some(Self { bits, octets, prefix })
     }
 
+    /// The bytes of the address in network byte order, 4 or 16.
+    pub fn octets(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.bits / 8)).unwrap_or_default()
+    }
+
     /// The address, with all bits it was written with.
     pub fn address(&self) -> IpAddr {
         match self.octets {

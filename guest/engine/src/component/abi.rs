@@ -176,22 +176,52 @@ pub(super) struct Attribute<'a> {
     pub(super) value_type: Maybe<Text<'a>>,
 }
 
-/// A node of a filter; only the kind that a policy answers with that cannot narrow a search.
 #[repr(C, u8)]
 #[derive(Clone, Copy)]
-pub(super) enum Node {
+pub(super) enum Operand<'a> {
+    Attribute(Attribute<'a>),
+    EntityType,
+    Id,
+    Ancestors,
+}
+
+/// An operand and a value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Comparison(pub(super) u32, pub(super) u32);
+
+/// An operand and values.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Membership<'a>(pub(super) u32, pub(super) List<'a, u32>);
+
+#[repr(C, u8)]
+#[derive(Clone, Copy)]
+pub(super) enum Node<'a> {
     Always,
-    /// Gives the variant its size and alignment.
-    Largest([u32; 3]),
+    Never,
+    And(List<'a, u32>),
+    Or(List<'a, u32>),
+    Not(u32),
+    Exists(u32),
+    Readable(u32),
+    Equals(Comparison),
+    OneOf(Membership<'a>),
+    Less(Comparison),
+    LessOrEqual(Comparison),
+    Greater(Comparison),
+    GreaterOrEqual(Comparison),
+    ContainsAny(Membership<'a>),
+    ContainsAll(Membership<'a>),
+    StartsWith(Comparison),
 }
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Filter<'a> {
     pub(super) root: u32,
-    pub(super) nodes: List<'a, Node>,
-    /// There are none yet, as there are no values.
-    pub(super) operands: List<'a, u32>,
+    pub(super) nodes: List<'a, Node<'a>>,
+    pub(super) operands: List<'a, Operand<'a>>,
     pub(super) values: List<'a, Value<'a>>,
 }
 
@@ -259,6 +289,6 @@ pub(super) struct Column {
 const _: () = assert!(size_of::<Value<'_>>() == 24 && align_of::<Value<'_>>() == 8);
 const _: () = assert!(size_of::<Field<'_>>() == 12 && size_of::<Entity<'_>>() == 40);
 const _: () = assert!(size_of::<Request<'_>>() == 56 && size_of::<Question<'_>>() == 104);
-const _: () = assert!(size_of::<Decision<'_>>() == 32 && size_of::<Node>() == 16);
-const _: () = assert!(size_of::<Attribute<'_>>() == 20 && size_of::<FootprintAttribute<'_>>() == 24);
+const _: () = assert!(size_of::<Decision<'_>>() == 32 && size_of::<Node<'_>>() == 16);
+const _: () = assert!(size_of::<Attribute<'_>>() == 20 && size_of::<Operand<'_>>() == 24 && size_of::<FootprintAttribute<'_>>() == 24);
 const _: () = assert!(size_of::<PolicyInfo<'_>>() == 16 && size_of::<Column>() == 12);

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the host calls these by their names and passes pointers")]
 
 mod abi;
+mod answer;
 mod convert;
 mod manifest;
 mod memory;
@@ -15,9 +16,10 @@ use abi::{Decision, List, PolicyError, Question, Rewrite, Text};
 use bumpalo::Bump;
 
 use crate::batch::Batch;
+use crate::fault::Fault;
 use crate::program::{Program, damaged};
-use crate::request::RawRequest;
-use crate::typed;
+use crate::request::{RawRequest, Request};
+use crate::{rewrite, typed};
 
 fn program() -> Program<'static> {
     Program::new(place::program()).unwrap_or_else(|_| damaged())
@@ -34,17 +36,8 @@ extern "C" fn filter_chunk(question: &Question<'static>) -> *const Decision<'sta
 }
 
 #[unsafe(export_name = "tamis:policy/gates@0.1.0#rewrite-query")]
-extern "C" fn rewrite_query(_: *const u8) -> *const Rewrite<'static> {
-    let arena = memory::call();
-    let footprint = manifest::manifest(&program(), arena).footprint.items();
-    let nothing = abi::Filter {
-        root: 0,
-        nodes: [abi::Node::Always].as_slice().into(),
-        operands: [].as_slice().into(),
-        values: [].as_slice().into(),
-    };
-    let needs = list(arena, footprint, |entry| entry.attribute);
-    memory::answer(Rewrite { filter: nothing, exact: false, needs, errors: [].as_slice().into() })
+extern "C" fn rewrite_query(request: &abi::Request<'static>) -> *const Rewrite<'static> {
+    memory::answer(narrow(request, memory::call()))
 }
 
 #[unsafe(export_name = "tamis:policy/batch@0.1.0#columns")]
@@ -86,19 +79,40 @@ fn list<'a, T, U>(arena: &'a Bump, items: &[T], make: impl Fn(&T) -> U) -> List<
 
 fn decide<'a>(question: &Question<'a>, arena: &'a Bump) -> Decision<'a> {
     let program = program();
-    let request = convert::request(&question.request, arena).complete(program, arena);
-    let request = arena.alloc(request.unwrap_or_else(|_| damaged()));
+    let request = request(&question.request, arena);
     let chunk = arena.alloc(convert::chunk(program, &question.chunk, arena));
     let decision = typed::decide(program, arena, request, chunk);
     let rule_id = |rule: u32| Text::from(program.text(program.rule(rule).id));
     Decision {
         allow: decision.allow,
         reasons: list(arena, &decision.reasons, |rule| rule_id(*rule)),
-        errors: list(arena, &decision.faults, |(rule, fault)| {
-            let message = &*arena.alloc_str(&fault.message());
-            PolicyError { policy: rule_id(*rule), message: message.into() }
-        }),
+        errors: errors(&program, arena, &decision.faults),
         redact: list(arena, &decision.redact, |path| list(arena, path, |name| Text::from(*name))),
         redact_text: decision.redact_text,
     }
+}
+
+/// Answers `rewrite-query`. Of the query, which follows the request in what the host passes, nothing matters.
+fn narrow<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> Rewrite<'a> {
+    let program = program();
+    let rewrite = rewrite::rewrite(program, arena, request(raw, arena));
+    let footprint = manifest::manifest(&program, arena).footprint.items();
+    Rewrite {
+        filter: answer::filter(&program, arena, &rewrite.filters, rewrite.root),
+        exact: rewrite.exact,
+        needs: list(arena, footprint, |entry| entry.attribute),
+        errors: errors(&program, arena, &rewrite.faults),
+    }
+}
+
+fn request<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> &'a Request<'a> {
+    let request = convert::request(raw, arena).complete(program(), arena);
+    arena.alloc(request.unwrap_or_else(|_| damaged()))
+}
+
+fn errors<'a>(program: &Program<'a>, arena: &'a Bump, faults: &[(u32, Fault<'a>)]) -> List<'a, PolicyError<'a>> {
+    list(arena, faults, |(rule, fault)| {
+        let message = &*arena.alloc_str(&fault.message());
+        PolicyError { policy: program.text(program.rule(*rule).id).into(), message: message.into() }
+    })
 }

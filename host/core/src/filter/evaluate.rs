@@ -25,6 +25,7 @@ impl Operand {
     fn read(&self, chunk: &Chunk) -> Option<Value> {
         match self {
             Self::Attribute(attribute) => chunk.read(&attribute.path, attribute.declared.as_ref()),
+            Self::EntityType => Some(Value::String(chunk.uid.entity_type.clone())),
             Self::Id => Some(Value::Entity(chunk.uid.clone())),
             Self::Ancestors => Some(Value::Set(chunk.ancestors.iter().cloned().map(Value::Entity).collect())),
         }

@@ -7,7 +7,7 @@
 //!         | {"op":"equals"|"less"|"less-or-equal"|"greater"|"greater-or-equal"|"starts-with", operand, "value":value}
 //!         | {"op":"one-of"|"contains-any"|"contains-all", operand, "values":[value…]}
 //! operand = "attr":[name…] , "type":"Long"      the type is optional; without it the value is read as it is
-//!         | "on":"id" | "on":"ancestors"
+//!         | "on":"entity-type" | "on":"id" | "on":"ancestors"
 //! value   = JSON by Cedar's conventions: {"__entity":{"type","id"}}, {"__extn":{"fn","arg"}}
 //! ```
 
@@ -97,6 +97,9 @@ fn to_json_all(filters: &[Filter]) -> Vec<Json> {
 fn write_operand(operand: &Operand, object: &mut Map<String, Json>) {
     match operand {
         Operand::Attribute(attribute) => attribute.write(object),
+        Operand::EntityType => {
+            object.insert("on".to_owned(), json!("entity-type"));
+        }
         Operand::Id => {
             object.insert("on".to_owned(), json!("id"));
         }
@@ -158,9 +161,13 @@ impl Members<'_> {
     fn operand(&mut self) -> Result<Operand, InputError> {
         if let Some(on) = self.object.remove("on") {
             return match on.as_str() {
+                Some("entity-type") => Ok(Operand::EntityType),
                 Some("id") => Ok(Operand::Id),
                 Some("ancestors") => Ok(Operand::Ancestors),
-                _ => Err(InputError::new(format!("{}.on", self.place), "is neither `id` nor `ancestors`")),
+                _ => Err(InputError::new(
+                    format!("{}.on", self.place),
+                    "is none of `entity-type`, `id` and `ancestors`",
+                )),
             };
         }
         let place = format!("{}.attr", self.place);

@@ -41,6 +41,8 @@ pub struct Attribute {
 pub enum Operand {
     /// An attribute of the chunk.
     Attribute(Attribute),
+    /// The chunk's entity type, as a text.
+    EntityType,
     /// The chunk's own uid, as an entity.
     Id,
     /// The set of the chunk's ancestors.

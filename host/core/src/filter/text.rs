@@ -45,6 +45,7 @@ impl fmt::Display for Operand {
         match self {
             Self::Attribute(attribute) => f.write_str(&path_text(&attribute.path)),
             Self::Id => f.write_str("the chunk"),
+            Self::EntityType => f.write_str("its type"),
             Self::Ancestors => f.write_str("its ancestors"),
         }
     }

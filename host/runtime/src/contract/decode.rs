@@ -192,6 +192,7 @@ impl Unfold<'_> {
                 self.spend(text + raw.value_type.as_ref().map_or(0, String::len))?;
                 Ok(Operand::Attribute(attribute(raw.clone())?))
             }
+            Some(gates::Operand::EntityType) => Ok(Operand::EntityType),
             Some(gates::Operand::Id) => Ok(Operand::Id),
             Some(gates::Operand::Ancestors) => Ok(Operand::Ancestors),
             None => Err(broken(format!("its filter refers to operand {index}, which is not there"))),

@@ -1,0 +1,446 @@
+//! Filters as they are built: equal parts are one, constants are folded, tests of one operand are merged.
+
+use alloc::vec::Vec;
+
+use bumpalo::Bump;
+use tamis_contract::value::{Value, holds, sort};
+
+/// The filter that matches every chunk.
+pub const ALWAYS: u32 = 0;
+/// The filter that matches no chunk.
+pub const NEVER: u32 = 1;
+
+/// What a filter may come to once nothing in it is shared, by the measure of [`Filters::size`]; hosts take a third more.
+const MAX_SIZE: usize = 24 << 20;
+/// Bytes that a part is reckoned at, besides its texts. No host needs more.
+const PART: usize = 64;
+/// How deep filters nest; hosts take 100 levels.
+const MAX_DEPTH: usize = 90;
+
+/// What a test looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The attribute in a column of the program.
+    Attribute(u32),
+    /// The chunk's entity type, a text.
+    EntityType,
+    /// The chunk's uid, an entity.
+    Id,
+    /// The set of the chunk's ancestors.
+    Ancestors,
+}
+
+/// A test, as the contract defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// The operand is present.
+    Exists,
+    /// It is present and reads as its declared type.
+    Readable,
+    /// It equals one of the values, which are in ascending order.
+    OneOf,
+    /// It is less than the only value.
+    Less,
+    /// It is less than the only value or equals it.
+    LessOrEqual,
+    /// It is greater than the only value.
+    Greater,
+    /// It is greater than the only value or equals it.
+    GreaterOrEqual,
+    /// It is a set that holds one of the values, which are in ascending order.
+    ContainsAny,
+    /// It is a set that holds all of the values, which are in ascending order.
+    ContainsAll,
+    /// It is a text that begins with the only value.
+    StartsWith,
+}
+
+/// One node of a filter. Those that it refers to have lower numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node<'a> {
+    /// Matches every chunk.
+    Always,
+    /// Matches no chunk.
+    Never,
+    /// Matches what all of these match.
+    And(&'a [u32]),
+    /// Matches what one of these matches.
+    Or(&'a [u32]),
+    /// Matches what this does not.
+    Not(u32),
+    /// Tests an operand.
+    Test(Test, Operand, &'a [Value<'a>]),
+}
+
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    node: Node<'a>,
+    size: usize,
+    depth: usize,
+    /// The node that was made before it and has the same hash; 0 if there is none.
+    before: u32,
+}
+
+/// All nodes of the filters of one request.
+pub struct Filters<'a> {
+    arena: &'a Bump,
+    entries: Vec<Entry<'a>>,
+    /// The last node with each hash; 0 if there is none.
+    last: [u32; 256],
+}
+
+impl<'a> Filters<'a> {
+    /// Only [`ALWAYS`] and [`NEVER`].
+    pub fn new(arena: &'a Bump) -> Self {
+        let constant = |node| Entry { node, size: PART, depth: 0, before: 0 };
+        let mut entries = Vec::new();
+        entries.push(constant(Node::Always));
+        entries.push(constant(Node::Never));
+        Self { arena, entries, last: [0; 256] }
+    }
+
+    /// Node `index`.
+    pub fn node(&self, index: u32) -> Node<'a> {
+        self.entries.get(index as usize).map_or(Node::Never, |entry| entry.node)
+    }
+
+    /// The filter, or `otherwise` if it is too large or too deep for hosts.
+    pub fn bounded(&self, filter: u32, otherwise: u32) -> u32 {
+        match self.entries.get(filter as usize) {
+            Some(entry) if entry.size <= MAX_SIZE && entry.depth <= MAX_DEPTH => filter,
+            _ => otherwise,
+        }
+    }
+
+    /// What a filter does not match.
+    pub fn not(&mut self, filter: u32) -> u32 {
+        match self.node(filter) {
+            Node::Always => NEVER,
+            Node::Never => ALWAYS,
+            Node::Not(inner) => inner,
+            _ => self.intern(Node::Not(filter)),
+        }
+    }
+
+    /// What both filters match.
+    pub fn and(&mut self, a: u32, b: u32) -> u32 {
+        self.all(&[a, b])
+    }
+
+    /// What one of the filters matches.
+    pub fn or(&mut self, a: u32, b: u32) -> u32 {
+        self.any(&[a, b])
+    }
+
+    /// What all of the filters match.
+    pub fn all(&mut self, filters: &[u32]) -> u32 {
+        self.join(filters, false)
+    }
+
+    /// What at least one of the filters matches.
+    pub fn any(&mut self, filters: &[u32]) -> u32 {
+        self.join(filters, true)
+    }
+
+    /// A test of an operand.
+    pub fn test(&mut self, test: Test, operand: Operand, values: &[Value<'a>]) -> u32 {
+        match (test, operand) {
+            (Test::OneOf | Test::ContainsAny, _) if values.is_empty() => return NEVER,
+            (Test::ContainsAll, Operand::Ancestors) if values.is_empty() => return ALWAYS,
+            // Only attributes can be absent or unreadable.
+            (Test::Exists | Test::Readable, Operand::EntityType | Operand::Id | Operand::Ancestors) => {
+                return ALWAYS;
+            }
+            _ => {}
+        }
+        let values = match Value::set_of(self.arena.alloc_slice_copy(values)) {
+            Value::Set(values) => values,
+            // No value equals one that cannot be read.
+            _ => return NEVER,
+        };
+        self.intern(Node::Test(test, operand, values))
+    }
+
+    fn join(&mut self, filters: &[u32], any: bool) -> u32 {
+        let (neutral, absorbing) = if any { (NEVER, ALWAYS) } else { (ALWAYS, NEVER) };
+        let mut parts = Vec::new();
+        for filter in filters {
+            match self.node(*filter) {
+                _ if *filter == neutral => {}
+                _ if *filter == absorbing => return absorbing,
+                Node::Or(inner) if any => parts.extend_from_slice(inner),
+                Node::And(inner) if !any => parts.extend_from_slice(inner),
+                _ => parts.push(*filter),
+            }
+        }
+        self.distinct(&mut parts);
+        // `a or not a`, `a and not a`.
+        let negated = |part: &u32| matches!(self.node(*part), Node::Not(inner) if holds(&parts, &inner));
+        if parts.iter().any(negated) {
+            return absorbing;
+        }
+        self.drop_negations(&mut parts, any);
+        self.merge_values(&mut parts, any);
+        self.distinct(&mut parts);
+        self.drop_implied(&mut parts, any);
+        match parts.as_slice() {
+            [] => neutral,
+            [one] => *one,
+            many => {
+                let many = &*self.arena.alloc_slice_copy(many);
+                self.intern(if any { Node::Or(many) } else { Node::And(many) })
+            }
+        }
+    }
+
+    fn distinct(&self, parts: &mut Vec<u32>) {
+        sort(parts, |a, b| a < b);
+        parts.dedup();
+    }
+
+    /// `a or (b and not a)` is `a or b`; `a and (b or not a)` is `a and b`.
+    fn drop_negations(&mut self, parts: &mut [u32], any: bool) {
+        for index in 0..parts.len() {
+            let Some(part) = parts.get(index).copied() else { break };
+            let inner = match self.node(part) {
+                Node::And(inner) if any => inner,
+                Node::Or(inner) if !any => inner,
+                _ => continue,
+            };
+            let mut left = Vec::new();
+            for member in inner {
+                match self.node(*member) {
+                    Node::Not(negated) if holds(parts, &negated) => {}
+                    _ => left.push(*member),
+                }
+            }
+            if left.len() < inner.len() {
+                let simpler = self.join(&left, !any);
+                // What comes out of order is not found above, which keeps it as it is.
+                if let Some(place) = parts.get_mut(index) {
+                    *place = simpler;
+                }
+            }
+        }
+    }
+
+    /// `x == 1 or x == 2` is `x one of 1, 2`.
+    fn merge_values(&mut self, parts: &mut Vec<u32>, any: bool) {
+        let mut index = 0;
+        while let Some(part) = parts.get(index).copied() {
+            index += 1;
+            let Node::Test(test, operand, values) = self.node(part) else { continue };
+            let merges = if any { matches!(test, Test::OneOf | Test::ContainsAny) } else { test == Test::ContainsAll };
+            if !merges {
+                continue;
+            }
+            let mut all = Vec::from(values);
+            let mut kept = index;
+            for position in index..parts.len() {
+                let Some(other) = parts.get(position).copied() else { break };
+                match self.node(other) {
+                    Node::Test(other, of, values) if other == test && of == operand => {
+                        all.extend_from_slice(values);
+                    }
+                    _ => {
+                        if let Some(place) = parts.get_mut(kept) {
+                            *place = other;
+                        }
+                        kept += 1;
+                    }
+                }
+            }
+            if kept < parts.len() {
+                parts.truncate(kept);
+                let merged = self.test(test, operand, &all);
+                if let Some(place) = parts.get_mut(index - 1) {
+                    *place = merged;
+                }
+            }
+        }
+    }
+
+    /// Drops `x exists` and `x is readable` from a conjunction that tests `x`, and tests of `x` from a disjunction with one of those.
+    fn drop_implied(&self, parts: &mut Vec<u32>, any: bool) {
+        let mut index = 0;
+        while let Some(weak) = parts.get(index).copied() {
+            index += 1;
+            let implies = |strong: u32| match (self.node(weak), self.node(strong)) {
+                (Node::Test(weak, of, _), Node::Test(strong, operand, _)) => {
+                    of == operand
+                        && match weak {
+                            Test::Exists => strong != Test::Exists,
+                            Test::Readable => !matches!(strong, Test::Exists | Test::Readable),
+                            _ => false,
+                        }
+                }
+                _ => false,
+            };
+            if any {
+                parts.retain(|strong| !implies(*strong));
+                // What was before it may be gone.
+                index = parts.iter().position(|part| *part == weak).map_or(index, |at| at + 1);
+            } else if parts.iter().any(|strong| implies(*strong)) {
+                parts.retain(|part| *part != weak);
+                index -= 1;
+            }
+        }
+    }
+
+    /// The number of a node, the same for equal nodes.
+    fn intern(&mut self, node: Node<'a>) -> u32 {
+        let slot = hash(&node) & 255;
+        let before = self.last.get(slot).copied().unwrap_or(0);
+        let mut known = before;
+        while let Some(entry) = self.entries.get(known as usize).filter(|_| known > NEVER) {
+            if entry.node == node {
+                return known;
+            }
+            known = entry.before;
+        }
+        let (mut size, mut depth) = (PART, 0);
+        let mut add = |index: &u32| {
+            if let Some(entry) = self.entries.get(*index as usize) {
+                size = entry.size.saturating_add(size);
+                depth = depth.max(entry.depth + 1);
+            }
+        };
+        match &node {
+            Node::And(parts) | Node::Or(parts) => parts.iter().for_each(add),
+            Node::Not(part) => add(part),
+            Node::Test(_, _, values) => size = values.iter().fold(4 * PART, |size, value| size + value_size(value)),
+            Node::Always | Node::Never => {}
+        }
+        let index = self.entries.len() as u32;
+        self.entries.push(Entry { node, size, depth, before });
+        if let Some(last) = self.last.get_mut(slot) {
+            *last = index;
+        }
+        index
+    }
+}
+
+/// What a value takes up in the host.
+fn value_size(value: &Value<'_>) -> usize {
+    let inside = match value {
+        Value::Text(text) => text.len(),
+        Value::Entity(uid) => uid.entity_type.len() + uid.id.len(),
+        Value::Set(elements) => elements.iter().map(value_size).sum(),
+        Value::Record(fields) => fields.iter().map(|(name, value)| name.len() + value_size(value)).sum(),
+        _ => 0,
+    };
+    PART + inside
+}
+
+/// A number that is the same for equal nodes, and differs for most others.
+fn hash(node: &Node<'_>) -> usize {
+    let mix = |hash: usize, number: usize| (hash ^ number).wrapping_mul(0x0100_0193);
+    let parts = |seed: usize, parts: &[u32]| parts.iter().fold(seed, |hash, part| mix(hash, *part as usize));
+    let hash = match node {
+        Node::Always | Node::Never => 0,
+        Node::And(inner) => parts(1, inner),
+        Node::Or(inner) => parts(2, inner),
+        Node::Not(inner) => mix(3, *inner as usize),
+        Node::Test(test, operand, values) => {
+            let operand = match operand {
+                Operand::Attribute(column) => *column as usize,
+                _ => 0x1000,
+            };
+            let text = match values.first() {
+                Some(Value::Text(text)) => text,
+                Some(Value::Entity(uid)) => uid.id,
+                Some(Value::Long(number)) => return mix(operand, *number as usize),
+                _ => "",
+            };
+            text.bytes().fold(mix(operand, *test as usize), |hash, byte| mix(hash, usize::from(byte)))
+        }
+    };
+    hash ^ hash >> 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: Operand = Operand::Attribute(0);
+    const Y: Operand = Operand::Attribute(1);
+
+    fn long(filters: &mut Filters<'_>, test: Test, operand: Operand, numbers: &[i64]) -> u32 {
+        let values: Vec<Value<'_>> = numbers.iter().map(|number| Value::Long(*number)).collect();
+        filters.test(test, operand, &values)
+    }
+
+    #[test]
+    fn filters_are_simplified() {
+        let arena = Bump::new();
+        let filters = &mut Filters::new(&arena);
+        let one = long(filters, Test::OneOf, X, &[1]);
+        let two = long(filters, Test::OneOf, X, &[2]);
+        let other = long(filters, Test::OneOf, Y, &[1]);
+        let less = long(filters, Test::Less, X, &[5]);
+        let exists = filters.test(Test::Exists, X, &[]);
+        let readable = filters.test(Test::Readable, X, &[]);
+        let not_one = filters.not(one);
+
+        for (made, expected) in [
+            (long(filters, Test::OneOf, X, &[1, 1]), one),
+            (long(filters, Test::OneOf, X, &[]), NEVER),
+            (filters.test(Test::Exists, Operand::Id, &[]), ALWAYS),
+            (filters.not(not_one), one),
+            (filters.not(ALWAYS), NEVER),
+            (filters.all(&[]), ALWAYS),
+            (filters.any(&[]), NEVER),
+            (filters.and(one, ALWAYS), one),
+            (filters.and(one, NEVER), NEVER),
+            (filters.or(one, NEVER), one),
+            (filters.or(one, ALWAYS), ALWAYS),
+            (filters.and(one, one), one),
+            (filters.or(one, two), long(filters, Test::OneOf, X, &[2, 1])),
+            (filters.and(exists, less), less),
+            (filters.and(readable, less), less),
+            (filters.and(readable, exists), readable),
+            (filters.or(exists, less), exists),
+            (filters.or(less, readable), readable),
+            (filters.and(not_one, one), NEVER),
+            (filters.or(one, not_one), ALWAYS),
+        ] {
+            assert_eq!(made, expected, "{:?}", filters.node(made));
+        }
+        for parts in [[one, other], [one, two], [exists, not_one]] {
+            let and = filters.all(&parts);
+            assert_eq!(filters.node(and), Node::And(&parts), "these stay");
+        }
+        let (a, b) = (long(filters, Test::ContainsAll, X, &[1]), long(filters, Test::ContainsAll, X, &[2]));
+        assert_eq!(filters.and(a, b), long(filters, Test::ContainsAll, X, &[1, 2]));
+
+        // `one or (readable and not one and other)`, as `one || other` comes out.
+        let otherwise = filters.all(&[readable, not_one, other]);
+        let expected = filters.and(readable, other);
+        let expected = filters.or(one, expected);
+        assert_eq!(filters.or(one, otherwise), expected);
+        let either = filters.or(not_one, other);
+        assert_eq!(filters.and(one, either), filters.and(one, other));
+    }
+
+    #[test]
+    fn what_is_too_large_for_hosts_is_known() {
+        let arena = Bump::new();
+        let filters = &mut Filters::new(&arena);
+        let mut deep = long(filters, Test::OneOf, X, &[0]);
+        let mut doubled = deep;
+        for number in 1..=60 {
+            let (x, y) = (long(filters, Test::Less, X, &[number]), long(filters, Test::Less, Y, &[number]));
+            deep = filters.and(x, deep);
+            assert_eq!(filters.bounded(deep, NEVER), if number <= 45 { deep } else { NEVER });
+            deep = filters.or(y, deep);
+            // Each refers to the one before twice: what is shared here, hosts unfold.
+            let (left, right) = (filters.and(x, doubled), filters.not(doubled));
+            let right = filters.and(y, right);
+            doubled = filters.or(left, right);
+        }
+        assert_eq!(filters.bounded(doubled, ALWAYS), ALWAYS);
+        let many: Vec<i64> = (0..100_000).collect();
+        let large = long(filters, Test::OneOf, X, &many);
+        assert_eq!(filters.bounded(large, ALWAYS), large);
+    }
+}
