@@ -3,6 +3,7 @@
 pub mod cedar;
 pub mod generate;
 pub mod hostile;
+pub mod rewriting;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use tamis_contract::value::{Field, Uid, Value, record_fields};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::request::KnownEntities;
 use tamis_core::value::Record;
-use tamis_core::{self as core, EntityUid, Request};
+use tamis_core::{self as core, EntityUid, Filter, Request};
 use tamis_engine::batch::{Batch, verdict};
 use tamis_engine::program::{ColumnInfo, Program, Source};
 use tamis_engine::request::{Entity, RawRequest};
@@ -26,9 +26,7 @@ use super::oracle::Verdict;
 ///
 /// Says what could not be read or compiled, or where the ways to a decision disagree.
 pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
-    let policies = Named { name: "policies", text: &case.policies };
-    let schema = case.schema.as_deref().map(|text| Named { name: "schema", text });
-    let compiled = tamis_compiler::compile("case", policies, schema).map_err(|error| error.to_string())?;
+    let compiled = compile(&case.policies, case.schema.as_deref())?;
     let footprint = footprint(&compiled.manifest)?;
     let entities = KnownEntities::from_json(&case.entities.to_string()).map_err(|error| error.to_string())?;
     let mut questions = Vec::new();
@@ -46,9 +44,48 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
     let chunks: Vec<&core::Chunk> = questions.iter().map(|(_, chunk)| chunk).collect();
     for (number, (request, _)) in questions.iter().enumerate() {
         side.compare(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
-        side.compare_rewrite(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
+        side.rewrite(request, &chunks).map_err(|error| format!("request {number}: {error}"))?;
     }
     Ok(verdicts)
+}
+
+/// What a request's rewrite came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Narrowed {
+    /// The filter.
+    pub filter: Filter,
+    /// Whether it says that it is exact.
+    pub exact: bool,
+    /// Of the chunks, how many are allowed.
+    pub allowed: usize,
+    /// Of the chunks, how many the filter matches.
+    pub matched: usize,
+}
+
+/// The filters of a policy set for requests, each compared with what is decided on each chunk.
+///
+/// # Errors
+///
+/// Says what could not be compiled, or which chunk the filter should match and does not, or matches though it is exact.
+pub fn narrow(
+    policies: &str,
+    schema: Option<&str>,
+    requests: &[Request],
+    chunks: &[core::Chunk],
+) -> Result<Vec<Narrowed>, String> {
+    let compiled = compile(policies, schema)?;
+    let footprint = footprint(&compiled.manifest)?;
+    let arena = Bump::new();
+    let program = Program::new(arena.alloc_slice_copy(&compiled.program)).map_err(|fault| fault.message())?;
+    let side = Side { arena: &arena, program, footprint: &footprint };
+    let chunks: Vec<&core::Chunk> = chunks.iter().collect();
+    requests.iter().map(|request| side.rewrite(request, &chunks)).collect()
+}
+
+fn compile(policies: &str, schema: Option<&str>) -> Result<tamis_compiler::Compiled, String> {
+    let policies = Named { name: "policies", text: policies };
+    let schema = schema.map(|text| Named { name: "schema", text });
+    tamis_compiler::compile("case", policies, schema).map_err(|error| error.to_string())
 }
 
 fn footprint(manifest: &tamis_compiler::Manifest) -> Result<Vec<FootprintAttribute>, String> {
@@ -118,19 +155,22 @@ impl<'a> Side<'a> {
     }
 
     /// Compares the filter for a request with what is decided on each chunk.
-    fn compare_rewrite(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<(), String> {
+    fn rewrite(&self, request: &Request, chunks: &[&core::Chunk]) -> Result<Narrowed, String> {
         let completed = self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?;
         let rewrite = rewrite::rewrite(self.program, self.arena, self.arena.alloc(completed));
         let filter = super::rewrite::filter(&self.program, &rewrite)?;
+        let (mut allowed, mut matched) = (0, 0);
         for chunk in chunks {
             let decision = self.alone(request, chunk)?;
             let matches = filter.matches(chunk);
+            allowed += usize::from(decision.allow);
+            matched += usize::from(matches);
             if decision.allow && !matches || rewrite.exact && decision.allow != matches {
                 let exact = if rewrite.exact { "exact" } else { "superset" };
                 return Err(format!("`{filter}` ({exact}) matches: {matches}, decided {decision:?} for {}", chunk.uid));
             }
         }
-        Ok(())
+        Ok(Narrowed { filter, exact: rewrite.exact, allowed, matched })
     }
 
     /// A frame of chunks. Every value is a new entry of its dictionary: `sent` says how many entries there were before.

@@ -1,0 +1,78 @@
+//! Filters of compiled policies against their decisions: a filter matches every chunk that is allowed, and no other if it is exact.
+//!
+//! Seed and number of cases are fixed; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` change them for one run.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failure of the test")]
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+use serde_json::Value as Json;
+use tamis_core::{Chunk, Request};
+use tamis_tests::cedar::ours::{self, Narrowed};
+use tamis_tests::generate::{hold, sample};
+use tamis_tests::rewriting::{self, SCHEMA};
+
+/// Policy sets per run, each with a request and [`CHUNKS`] chunks.
+const CASES: u32 = 1_500;
+/// Chunks that each filter meets.
+const CHUNKS: usize = 12;
+
+fn chunks(lines: &[Json]) -> Vec<Chunk> {
+    lines.iter().map(|line| Chunk::from_json(&line.to_string()).unwrap()).collect()
+}
+
+fn narrow(policies: &str, schema: Option<&str>, requests: &[Json], lines: &[Json]) -> Result<Vec<Narrowed>, TestCaseError> {
+    let requests: Vec<Request> =
+        requests.iter().map(|request| Request::from_json(&request.to_string()).unwrap()).collect();
+    ours::narrow(policies, schema, &requests, &chunks(lines)).map_err(TestCaseError::fail)
+}
+
+#[test]
+fn filters_match_what_is_allowed() {
+    let [exact, selective, narrowing, seen] = [const { Cell::new(0_u32) }; 4];
+    let count = |cell: &Cell<u32>, is: bool| cell.set(cell.get() + u32::from(is));
+    let case = (
+        rewriting::policies(),
+        any::<bool>(),
+        rewriting::request(),
+        prop::collection::vec(rewriting::chunk(), CHUNKS),
+    );
+    hold(CASES, case, |(policies, typed, request, lines)| -> TestCaseResult {
+        let narrowed = narrow(&policies, typed.then_some(SCHEMA), &[request], &lines)?.remove(0);
+        count(&seen, true);
+        count(&exact, narrowed.exact);
+        count(&selective, narrowed.exact && narrowed.matched > 0 && narrowed.matched < CHUNKS);
+        count(&narrowing, narrowed.matched < CHUNKS);
+        Ok(())
+    });
+    let percent = |count: &Cell<u32>| count.get() * 100 / seen.get();
+    let (exact, selective, narrowing) = (percent(&exact), percent(&selective), percent(&narrowing));
+    println!("{} filters: {exact} % exact, {selective} % exact and selective, {narrowing} % narrowing", seen.get());
+    assert!((30..=95).contains(&exact), "{exact} % exact: the policies do not test both sides");
+    assert!(selective >= 15, "{selective} % exact and selective: the policies hardly meet the chunks");
+    assert!(narrowing >= 60, "{narrowing} % narrowing");
+}
+
+#[test]
+fn what_policies_say_every_day_is_exact() {
+    let lines = sample(40, rewriting::chunk());
+    let requests = sample(20, rewriting::request());
+    for condition in rewriting::exact_conditions() {
+        let (mut selective, mut allowed) = (0, 0);
+        for policies in [
+            format!("permit(principal, action, resource) when {{ {condition} }};"),
+            format!("permit(principal, action, resource); forbid(principal, action, resource) when {{ {condition} }};"),
+            format!("permit(principal, action, resource) unless {{ {condition} }};"),
+        ] {
+            let all = narrow(&policies, Some(SCHEMA), &requests, &lines);
+            for (narrowed, request) in all.unwrap_or_else(|error| panic!("{policies}: {error}")).iter().zip(&requests) {
+                assert!(narrowed.exact, "{policies}\n{request}\n{}", narrowed.filter);
+                selective += usize::from(narrowed.matched < lines.len());
+                allowed += narrowed.allowed;
+            }
+        }
+        assert!(selective > 0 && allowed > 0, "{condition} is never put to the test");
+    }
+}
