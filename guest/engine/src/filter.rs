@@ -118,8 +118,23 @@ impl<'a> Filters<'a> {
             Node::Always => NEVER,
             Node::Never => ALWAYS,
             Node::Not(inner) => inner,
+            // `not (a and not b)` is `not a or b`, which reads better.
+            Node::And(parts) if self.has_negation(parts) => self.join_negated(parts, true),
+            Node::Or(parts) if self.has_negation(parts) => self.join_negated(parts, false),
             _ => self.intern(Node::Not(filter)),
         }
+    }
+
+    fn has_negation(&self, parts: &[u32]) -> bool {
+        parts.iter().any(|part| matches!(self.node(*part), Node::Not(_)))
+    }
+
+    fn join_negated(&mut self, parts: &[u32], any: bool) -> u32 {
+        let negated = self.arena.alloc_slice_copy(parts);
+        for part in negated.iter_mut() {
+            *part = self.not(*part);
+        }
+        self.join(negated, any)
     }
 
     /// What both filters match.
