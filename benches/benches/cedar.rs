@@ -40,6 +40,15 @@ fn decide(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("tamis", batch), &batch, |bencher, batch| {
             bencher.iter(|| session.filter(black_box(&chunks[..*batch])).expect("decisions").len());
         });
+        // As Cedar's entities are built beforehand, and Rust's structures.
+        let coded = policy.code(&chunks[..batch]).expect("codes");
+        group.bench_with_input(BenchmarkId::new("native struct", batch), &batch, |bencher, batch| {
+            let allows = |document: &&Document| on_struct(&person, black_box(document));
+            bencher.iter(|| documents[..*batch].iter().filter(allows).count());
+        });
+        group.bench_with_input(BenchmarkId::new("tamis, coded", batch), &batch, |bencher, _| {
+            bencher.iter(|| session.filter_coded(black_box(&coded)).expect("verdicts").len());
+        });
         group.bench_with_input(BenchmarkId::new("tamis, new request", batch), &batch, |bencher, batch| {
             bencher.iter(|| policy.filter(&request, black_box(&chunks[..*batch])).expect("decisions").len());
         });

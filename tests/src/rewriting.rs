@@ -177,11 +177,8 @@ fn call(function: &'static str, arguments: &'static [&'static str]) -> BoxedStra
 }
 
 fn entity(entity_type: &'static str, ids: &'static [&'static str]) -> BoxedStrategy<Json> {
-    prop_oneof![
-        select(ids).prop_map(|id| json!(id)),
-        select(ids).prop_map(move |id| uid(entity_type, id)),
-    ]
-    .boxed()
+    prop_oneof![select(ids).prop_map(|id| json!(id)), select(ids).prop_map(move |id| uid(entity_type, id)),]
+        .boxed()
 }
 
 const DECIMALS: &[&str] = &["1.5", "0.0", "2.25"];
@@ -248,7 +245,11 @@ pub fn chunk() -> BoxedStrategy<Json> {
         ("mixed", number()),
     ]);
     let entity_type = prop_oneof![8 => Just("Chunk"), 1 => Just("Note")];
-    let parents = select(vec![json!([]), json!([{"type": "Folder", "id": "f"}]), json!([{"type": "Folder", "id": "g"}])]);
+    let parents = select(vec![
+        json!([]),
+        json!([{"type": "Folder", "id": "f"}]),
+        json!([{"type": "Folder", "id": "g"}]),
+    ]);
     (entity_type, select(vec!["1", "2", "3"]), attributes, object(vec![("a", word())]), parents)
         .prop_map(|(entity_type, id, attributes, tags, parents)| {
             json!({"type": entity_type, "id": id, "attributes": attributes, "tags": tags, "parents": parents})

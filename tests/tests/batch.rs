@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Decision, EntityUid, Request};
-use tamis_runtime::{Admission, Limits, Policy, Runtime};
+use tamis_runtime::{Admission, Limits, Policy, Runtime, Verdict};
 use tamis_tests::generate::{self, hold};
 use tamis_tests::{document, example, load, principal, user, user_with_agent};
 
@@ -89,6 +89,14 @@ fn outcomes(decisions: &[Decision]) -> Vec<(bool, &tamis_core::Redaction)> {
     decisions.iter().map(|decision| (decision.allow, &decision.redaction)).collect()
 }
 
+fn verdict(decision: &Decision) -> Verdict {
+    match (decision.allow, decision.redaction == tamis_core::Redaction::default()) {
+        (false, _) => Verdict::Deny,
+        (true, true) => Verdict::Allow,
+        (true, false) => Verdict::Redact,
+    }
+}
+
 #[test]
 fn batches_and_single_chunks_are_decided_alike() {
     for name in POLICIES {
@@ -99,8 +107,15 @@ fn batches_and_single_chunks_are_decided_alike() {
         hold(150, (request(), batches), |(request, batches)| {
             let mut session = policy.session(&request).unwrap();
             for chunks in &batches {
+                // Twice, and in a session that coded chunks of its own, which has other codes.
+                let coded = policy.code(chunks).unwrap();
+                let first = session.filter_coded(&coded).unwrap();
+                prop_assert_eq!(&first, &session.filter_coded(&coded).unwrap());
                 let (batch, single) = (session.filter(chunks).unwrap(), session.explain(chunks).unwrap());
                 prop_assert_eq!(outcomes(&batch), outcomes(&single));
+                let verdicts: Vec<Verdict> = batch.iter().map(verdict).collect();
+                prop_assert_eq!(&verdicts, &first);
+                prop_assert_eq!(&verdicts, &session.filter_coded(&coded).unwrap());
                 prop_assert!(
                     batch.iter().all(|decision| decision.reasons.is_empty() && decision.errors.is_empty())
                 );
@@ -141,6 +156,7 @@ fn more_values_than_fit_in_memory_are_decided() {
     let bob = user("bob", "acme", 1, &["analyst"]);
     let mut session = policy.session(&bob).unwrap();
     let mut allowed = 0;
+    let mut all = Vec::new();
     for batch in 0..20_usize {
         let chunks: Vec<Chunk> = (0..500)
             .map(|row| {
@@ -159,9 +175,27 @@ fn more_values_than_fit_in_memory_are_decided() {
             "{batch}"
         );
         allowed += decisions.iter().filter(|decision| decision.allow).count();
+        all.extend(chunks);
     }
     assert_eq!(allowed, 2000);
+    // Coded beforehand they need several instances, each time.
+    let coded = policy.code(&all).unwrap();
+    for _ in 0..2 {
+        let verdicts = session.filter_coded(&coded).unwrap();
+        let expected = |row| if row % 5 == 0 { Verdict::Allow } else { Verdict::Deny };
+        assert!(verdicts.iter().enumerate().all(|(row, verdict)| *verdict == expected(row)));
+        assert_eq!(verdicts.len(), all.len());
+    }
     assert!(session.explain(&[document("x", "acme", 0, &["analyst"])]).unwrap()[0].allow);
+}
+
+#[test]
+fn chunks_coded_for_another_policy_are_refused() {
+    let coded = load("clearance").code(&[document("1", "acme", 0, &["analyst"])]).unwrap();
+    assert_eq!((coded.len(), coded.is_empty()), (1, false));
+    let mut session = load("company").session(&user("bob", "acme", 1, &["analyst"])).unwrap();
+    let error = session.filter_coded(&coded).unwrap_err();
+    assert!(error.to_string().contains("coded for another policy"), "{error}");
 }
 
 #[test]

@@ -23,7 +23,12 @@ fn chunks(lines: &[Json]) -> Vec<Chunk> {
     lines.iter().map(|line| Chunk::from_json(&line.to_string()).unwrap()).collect()
 }
 
-fn narrow(policies: &str, schema: Option<&str>, requests: &[Json], lines: &[Json]) -> Result<Vec<Narrowed>, TestCaseError> {
+fn narrow(
+    policies: &str,
+    schema: Option<&str>,
+    requests: &[Json],
+    lines: &[Json],
+) -> Result<Vec<Narrowed>, TestCaseError> {
     let requests: Vec<Request> =
         requests.iter().map(|request| Request::from_json(&request.to_string()).unwrap()).collect();
     ours::narrow(policies, schema, &requests, &chunks(lines)).map_err(TestCaseError::fail)
@@ -49,7 +54,10 @@ fn filters_match_what_is_allowed() {
     });
     let percent = |count: &Cell<u32>| count.get() * 100 / seen.get();
     let (exact, selective, narrowing) = (percent(&exact), percent(&selective), percent(&narrowing));
-    println!("{} filters: {exact} % exact, {selective} % exact and selective, {narrowing} % narrowing", seen.get());
+    println!(
+        "{} filters: {exact} % exact, {selective} % exact and selective, {narrowing} % narrowing",
+        seen.get()
+    );
     assert!((30..=95).contains(&exact), "{exact} % exact: the policies do not test both sides");
     assert!(selective >= 15, "{selective} % exact and selective: the policies hardly meet the chunks");
     assert!(narrowing >= 60, "{narrowing} % narrowing");
@@ -63,11 +71,15 @@ fn what_policies_say_every_day_is_exact() {
         let (mut selective, mut allowed) = (0, 0);
         for policies in [
             format!("permit(principal, action, resource) when {{ {condition} }};"),
-            format!("permit(principal, action, resource); forbid(principal, action, resource) when {{ {condition} }};"),
+            format!(
+                "permit(principal, action, resource); forbid(principal, action, resource) when {{ {condition} }};"
+            ),
             format!("permit(principal, action, resource) unless {{ {condition} }};"),
         ] {
             let all = narrow(&policies, Some(SCHEMA), &requests, &lines);
-            for (narrowed, request) in all.unwrap_or_else(|error| panic!("{policies}: {error}")).iter().zip(&requests) {
+            for (narrowed, request) in
+                all.unwrap_or_else(|error| panic!("{policies}: {error}")).iter().zip(&requests)
+            {
                 assert!(narrowed.exact, "{policies}\n{request}\n{}", narrowed.filter);
                 selective += usize::from(narrowed.matched < lines.len());
                 allowed += narrowed.allowed;

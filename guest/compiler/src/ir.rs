@@ -142,7 +142,14 @@ impl Ir {
             }
             None => {
                 let form = if source == Source::Id { ColumnForm::Texts } else { ColumnForm::Codes };
-                self.columns.push(ColumnInfo { source, form, name, attribute: 0, converted: false, declared: 0 });
+                self.columns.push(ColumnInfo {
+                    source,
+                    form,
+                    name,
+                    attribute: 0,
+                    converted: false,
+                    declared: 0,
+                });
                 self.columns.len() - 1
             }
         };

@@ -245,7 +245,8 @@ impl<'a> Filters<'a> {
         while let Some(part) = parts.get(index).copied() {
             index += 1;
             let Node::Test(test, operand, values) = self.node(part) else { continue };
-            let merges = if any { matches!(test, Test::OneOf | Test::ContainsAny) } else { test == Test::ContainsAll };
+            let merges =
+                if any { matches!(test, Test::OneOf | Test::ContainsAny) } else { test == Test::ContainsAll };
             if !merges {
                 continue;
             }
@@ -323,7 +324,9 @@ impl<'a> Filters<'a> {
         match &node {
             Node::And(parts) | Node::Or(parts) => parts.iter().for_each(add),
             Node::Not(part) => add(part),
-            Node::Test(_, _, values) => size = values.iter().fold(4 * PART, |size, value| size + value_size(value)),
+            Node::Test(_, _, values) => {
+                size = values.iter().fold(4 * PART, |size, value| size + value_size(value))
+            }
             Node::Always | Node::Never => {}
         }
         let index = self.entries.len() as u32;

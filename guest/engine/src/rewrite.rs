@@ -84,7 +84,9 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
         }
         let rule = program.rule(index);
         let condition = rewriter.outcome(rule.condition);
-        if program.node(rule.condition).binding == Binding::Request && rewriter.evaluator.boolean(rule.condition).is_none() {
+        if program.node(rule.condition).binding == Binding::Request
+            && rewriter.evaluator.boolean(rule.condition).is_none()
+        {
             faults.push((index, rewriter.evaluator.fault()));
         }
         let [low, high] = if rule.flags & flag::FORBID != 0 { &mut forbids } else { &mut permits };
@@ -164,7 +166,8 @@ impl<'a> Rewriter<'a> {
             }
             Op::Column => {
                 let operand = self.column(a)?;
-                let [yes, no] = [true, false].map(|value| self.filters.test(Test::OneOf, operand, &[Value::Bool(value)]));
+                let [yes, no] =
+                    [true, false].map(|value| self.filters.test(Test::OneOf, operand, &[Value::Bool(value)]));
                 Some(Outcome::exact(yes, no))
             }
             Op::Equal => {
@@ -172,27 +175,53 @@ impl<'a> Rewriter<'a> {
                 let value = self.evaluator.whole(value);
                 Some(self.decided(operand, Test::Readable, Test::OneOf, value.as_slice(), value.is_some()))
             }
-            Op::Less | Op::LessOrEqual | Op::DecimalLess | Op::DecimalLessOrEqual => self.comparison(op, a, b),
+            Op::Less | Op::LessOrEqual | Op::DecimalLess | Op::DecimalLessOrEqual => {
+                self.comparison(op, a, b)
+            }
             Op::Contains => match self.operand(a) {
                 Some(operand) if self.is_known(b) => {
                     let value = self.evaluator.whole(b);
-                    Some(self.decided(operand, Test::ContainsAll, Test::ContainsAny, value.as_slice(), value.is_some()))
+                    Some(self.decided(
+                        operand,
+                        Test::ContainsAll,
+                        Test::ContainsAny,
+                        value.as_slice(),
+                        value.is_some(),
+                    ))
                 }
                 _ => {
                     let operand = self.operand(b).filter(|_| self.is_known(a))?;
                     let set = self.evaluator.set(a);
-                    Some(self.decided(operand, Test::Readable, Test::OneOf, set.unwrap_or_default(), set.is_some()))
+                    Some(self.decided(
+                        operand,
+                        Test::Readable,
+                        Test::OneOf,
+                        set.unwrap_or_default(),
+                        set.is_some(),
+                    ))
                 }
             },
             Op::ContainsAny => {
                 let (operand, set) = self.sides(a, b)?;
                 let set = self.evaluator.set(set);
-                Some(self.decided(operand, Test::ContainsAll, Test::ContainsAny, set.unwrap_or_default(), set.is_some()))
+                Some(self.decided(
+                    operand,
+                    Test::ContainsAll,
+                    Test::ContainsAny,
+                    set.unwrap_or_default(),
+                    set.is_some(),
+                ))
             }
             Op::ContainsAll => {
                 let operand = self.operand(a).filter(|_| self.is_known(b))?;
                 let set = self.evaluator.set(b);
-                Some(self.decided(operand, Test::ContainsAll, Test::ContainsAll, set.unwrap_or_default(), set.is_some()))
+                Some(self.decided(
+                    operand,
+                    Test::ContainsAll,
+                    Test::ContainsAll,
+                    set.unwrap_or_default(),
+                    set.is_some(),
+                ))
             }
             Op::IsEmpty => {
                 let operand = self.operand(a)?;
@@ -213,7 +242,13 @@ impl<'a> Rewriter<'a> {
             }
             Op::IsOneOf if self.is_known(a) => {
                 let groups = self.evaluator.groups(a);
-                Some(self.decided(Operand::Id, Test::Exists, Test::OneOf, groups.unwrap_or_default(), groups.is_some()))
+                Some(self.decided(
+                    Operand::Id,
+                    Test::Exists,
+                    Test::OneOf,
+                    groups.unwrap_or_default(),
+                    groups.is_some(),
+                ))
             }
             Op::IsOfTypeOf if self.is_known(a) => {
                 let groups = self.evaluator.groups(a);

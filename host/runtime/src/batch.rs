@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use tamis_core::{Chunk, Request};
 
+use crate::coded::Coded;
 use crate::error::Error;
 use crate::frame::{Coder, Column, RequestBytes};
 use crate::instance::Instance;
@@ -20,22 +21,37 @@ const FAULT: u8 = 4;
 /// and it needs room for the request and for a frame as well.
 const MEMORY_PER_DICTIONARIES: usize = 16;
 
-/// What everyone in a request is told about one chunk.
+/// How much of the policy's memory its dictionaries may take up.
+pub(crate) fn room(limits: &Limits) -> usize {
+    limits.memory / MEMORY_PER_DICTIONARIES
+}
+
+/// The decision on one chunk, for everyone in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Someone may not read it.
     Deny,
     /// Everyone may read all of it.
     Allow,
-    /// Everyone may read it, and from someone something must be kept.
+    /// Everyone may read it, less what must be kept from someone: see [`crate::Session::explain`].
     Redact,
 }
 
-/// A request that an instance is prepared for, and the dictionaries that it knows.
+/// A request that an instance is prepared for.
 pub(crate) struct Batch {
-    coder: Coder,
+    dictionaries: Dictionaries,
     /// The policy's numbers for the request: for the subject, then for each actor.
     prepared: Vec<u32>,
+}
+
+/// The dictionaries that an instance knows.
+enum Dictionaries {
+    /// None yet.
+    None,
+    /// Those of chunks that were coded for this request.
+    Own(Coder),
+    /// Those of a part of chunks that were coded beforehand.
+    Coded(Coded, usize),
 }
 
 impl Batch {
@@ -43,12 +59,7 @@ impl Batch {
     ///
     /// # Errors
     /// If the policy fails, or does not tell the principals apart.
-    pub(crate) fn prepare(
-        instance: &mut Instance,
-        request: &Request,
-        columns: &[Column],
-        limits: &Limits,
-    ) -> Result<Self, Error> {
+    pub(crate) fn prepare(instance: &mut Instance, request: &Request) -> Result<Self, Error> {
         let (guest, store) = instance.batch()?;
         let mut prepared: Vec<u32> = Vec::new();
         RequestBytes::of(request)?.each(|bytes| {
@@ -64,12 +75,26 @@ impl Batch {
             prepared.push(number);
             Ok(())
         })?;
-        Ok(Self { coder: Coder::new(columns, limits.memory / MEMORY_PER_DICTIONARIES), prepared })
+        Ok(Self { dictionaries: Dictionaries::None, prepared })
     }
 
-    /// Whether the instance should make way for one that remembers nothing.
-    pub(crate) fn is_full(&self) -> bool {
-        self.coder.is_full()
+    /// Whether the instance can go on with chunks that are coded for this request. Otherwise it must make way for one that remembers
+    /// nothing.
+    pub(crate) fn takes_chunks(&self) -> bool {
+        match &self.dictionaries {
+            Dictionaries::None => true,
+            Dictionaries::Own(coder) => !coder.is_full(),
+            Dictionaries::Coded(..) => false,
+        }
+    }
+
+    /// Whether the instance can go on with this part of chunks that were coded beforehand.
+    pub(crate) fn takes_coded(&self, coded: &Coded, part: usize) -> bool {
+        match &self.dictionaries {
+            Dictionaries::None => true,
+            Dictionaries::Own(_) => false,
+            Dictionaries::Coded(known, known_part) => known.is(coded) && *known_part == part,
+        }
     }
 
     /// Decides on the first of `chunks`, as many as fit in one frame: on one at least, if there is one.
@@ -80,22 +105,55 @@ impl Batch {
         &mut self,
         instance: &mut Instance,
         chunks: &[C],
+        columns: &[Column],
+        limits: &Limits,
     ) -> Result<Vec<Verdict>, Error> {
-        let (guest, store) = instance.batch()?;
-        let (rows, frame) = self.coder.frame(chunks);
-        // There is always a subject; were there none, nothing would be allowed.
-        let mut combined = vec![if self.prepared.is_empty() { 0 } else { ALLOW }; rows];
-        for prepared in &self.prepared {
-            limits::check_deadline(store)?;
-            let codes = guest.call_filter_chunks(&mut *store, *prepared, frame);
-            let codes = codes.map_err(|error| limits::blame(store, &error))?;
-            check(&codes, rows)?;
-            for (both, code) in combined.iter_mut().zip(codes) {
-                *both = (*both & code & ALLOW) | ((*both | code) & REDACT);
-            }
+        if !matches!(self.dictionaries, Dictionaries::Own(_)) {
+            self.dictionaries = Dictionaries::Own(Coder::new(columns, room(limits)));
         }
-        Ok(combined.into_iter().map(verdict).collect())
+        let Dictionaries::Own(coder) = &mut self.dictionaries else { return Ok(Vec::new()) };
+        let (rows, frame) = coder.frame(chunks);
+        let codes = ask(&self.prepared, instance, rows, frame)?;
+        Ok(codes.into_iter().map(verdict).collect())
     }
+
+    /// Decides on a part of chunks that were coded beforehand, which the instance must take.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub(crate) fn decide_coded(
+        &mut self,
+        instance: &mut Instance,
+        coded: &Coded,
+        part: usize,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<(), Error> {
+        if matches!(self.dictionaries, Dictionaries::None) {
+            self.dictionaries = Dictionaries::Coded(coded.clone(), part);
+        }
+        for frame in coded.frames(part) {
+            let codes = ask(&self.prepared, instance, frame.rows, &frame.bytes)?;
+            verdicts.extend(codes.into_iter().map(verdict));
+        }
+        Ok(())
+    }
+}
+
+/// The codes of everyone in a request for the rows of a frame, combined.
+fn ask(prepared: &[u32], instance: &mut Instance, rows: usize, frame: &[u8]) -> Result<Vec<u8>, Error> {
+    let (guest, store) = instance.batch()?;
+    // There is always a subject; were there none, nothing would be allowed.
+    let mut combined = vec![if prepared.is_empty() { 0 } else { ALLOW }; rows];
+    for prepared in prepared {
+        limits::check_deadline(store)?;
+        let codes = guest.call_filter_chunks(&mut *store, *prepared, frame);
+        let codes = codes.map_err(|error| limits::blame(store, &error))?;
+        check(&codes, rows)?;
+        for (both, code) in combined.iter_mut().zip(codes) {
+            *both = (*both & code & ALLOW) | ((*both | code) & REDACT);
+        }
+    }
+    Ok(combined)
 }
 
 fn verdict(code: u8) -> Verdict {

@@ -14,6 +14,7 @@
 
 mod batch;
 mod cache;
+mod coded;
 mod contract;
 mod engine;
 mod error;
@@ -28,7 +29,9 @@ mod session;
 mod structure;
 mod watch;
 
+pub use batch::Verdict;
 pub use cache::Cache;
+pub use coded::Coded;
 pub use engine::{Runtime, RuntimeConfig};
 pub use error::Error;
 pub use handle::{Answer, Generation, PolicyHandle, SelfTest};

@@ -8,6 +8,8 @@ use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
+use crate::batch;
+use crate::coded::Coded;
 use crate::contract;
 use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
@@ -191,6 +193,17 @@ impl Policy {
     /// If any chunk could not be decided on: then none was.
     pub fn admit(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Admission>, Error> {
         self.session(&request.clone().with_action(tamis_core::request::INDEX))?.admit(chunks)
+    }
+
+    /// Codes chunks for [`Session::filter_coded`] of any number of requests.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] if the policy does not decide on batches.
+    pub fn code(&self, chunks: &[Chunk]) -> Result<Coded, Error> {
+        if !self.has_batch() {
+            return Err(Error::Contract("it does not decide on batches".to_owned()));
+        }
+        Ok(Coded::new(self.digest(), self.columns(), batch::room(self.limits()), chunks))
     }
 
     /// Whether it decides on batches: `filter` then gives no reasons.

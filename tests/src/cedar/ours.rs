@@ -167,7 +167,10 @@ impl<'a> Side<'a> {
             matched += usize::from(matches);
             if decision.allow && !matches || rewrite.exact && decision.allow != matches {
                 let exact = if rewrite.exact { "exact" } else { "superset" };
-                return Err(format!("`{filter}` ({exact}) matches: {matches}, decided {decision:?} for {}", chunk.uid));
+                return Err(format!(
+                    "`{filter}` ({exact}) matches: {matches}, decided {decision:?} for {}",
+                    chunk.uid
+                ));
             }
         }
         Ok(Narrowed { filter, exact: rewrite.exact, allowed, matched })

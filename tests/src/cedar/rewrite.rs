@@ -56,7 +56,8 @@ fn operand_of(program: &Program<'_>, operand: filter::Operand) -> Result<Operand
 }
 
 fn test(kind: filter::Test, mut values: Vec<core::Value>) -> Result<Test, String> {
-    let mut compare = |comparison| values.pop().map(|bound| Test::Compare(comparison, bound)).ok_or("no bound");
+    let mut compare =
+        |comparison| values.pop().map(|bound| Test::Compare(comparison, bound)).ok_or("no bound");
     Ok(match kind {
         filter::Test::Exists => Test::Exists,
         filter::Test::Readable => Test::Readable,

@@ -290,5 +290,9 @@ const _: () = assert!(size_of::<Value<'_>>() == 24 && align_of::<Value<'_>>() ==
 const _: () = assert!(size_of::<Field<'_>>() == 12 && size_of::<Entity<'_>>() == 40);
 const _: () = assert!(size_of::<Request<'_>>() == 56 && size_of::<Question<'_>>() == 104);
 const _: () = assert!(size_of::<Decision<'_>>() == 32 && size_of::<Node<'_>>() == 16);
-const _: () = assert!(size_of::<Attribute<'_>>() == 20 && size_of::<Operand<'_>>() == 24 && size_of::<FootprintAttribute<'_>>() == 24);
+const _: () = assert!(
+    size_of::<Attribute<'_>>() == 20
+        && size_of::<Operand<'_>>() == 24
+        && size_of::<FootprintAttribute<'_>>() == 24
+);
 const _: () = assert!(size_of::<PolicyInfo<'_>>() == 16 && size_of::<Column>() == 12);

@@ -11,7 +11,12 @@ use crate::filter::{Filters, Node, Operand, Test};
 use crate::program::Program;
 
 /// The filter at `root`, without the nodes that only stood on the way to it.
-pub(super) fn filter<'a>(program: &Program<'a>, arena: &'a Bump, filters: &Filters<'a>, root: u32) -> abi::Filter<'a> {
+pub(super) fn filter<'a>(
+    program: &Program<'a>,
+    arena: &'a Bump,
+    filters: &Filters<'a>,
+    root: u32,
+) -> abi::Filter<'a> {
     // A node refers to lower numbers only, so one pass down finds what is reached, and one up writes it.
     let mut places = alloc::vec![u32::MAX; root as usize + 1];
     let reach = |places: &mut Vec<u32>, index: u32| {
@@ -130,7 +135,8 @@ impl<'a> Answer<'a> {
                 abi::Value::Set(List::from(&*indices))
             }
             Value::Record(fields) => {
-                let places = self.arena.alloc_slice_fill_copy(fields.len(), abi::Field { name: "".into(), value: 0 });
+                let places =
+                    self.arena.alloc_slice_fill_copy(fields.len(), abi::Field { name: "".into(), value: 0 });
                 for (place, (name, value)) in places.iter_mut().zip(*fields) {
                     *place = abi::Field { name: (*name).into(), value: self.value(value) };
                 }

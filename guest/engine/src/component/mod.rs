@@ -110,7 +110,11 @@ fn request<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> &'a Request<'a> {
     arena.alloc(request.unwrap_or_else(|_| damaged()))
 }
 
-fn errors<'a>(program: &Program<'a>, arena: &'a Bump, faults: &[(u32, Fault<'a>)]) -> List<'a, PolicyError<'a>> {
+fn errors<'a>(
+    program: &Program<'a>,
+    arena: &'a Bump,
+    faults: &[(u32, Fault<'a>)],
+) -> List<'a, PolicyError<'a>> {
     list(arena, faults, |(rule, fault)| {
         let message = &*arena.alloc_str(&fault.message());
         PolicyError { policy: program.text(program.rule(*rule).id).into(), message: message.into() }
