@@ -70,8 +70,34 @@ pub struct Compiled {
 /// # Errors
 /// For everything that is wrong with the source, all at once.
 pub fn compile(name: &str, policies: Named<'_>, schema: Option<Named<'_>>) -> Result<Compiled, Error> {
+    compile_for(name, policies, schema, false)
+}
+
+/// Compiles as [`compile`], for chunks that may be of any type of entity, and not only of those that the schema has actions for. Nothing
+/// is known of their attributes before a chunk says of what type it is, so this decides as Cedar does on questions that do not
+/// conform to the schema, and cannot narrow a search by an attribute.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for_any_chunk(
+    name: &str,
+    policies: Named<'_>,
+    schema: Option<Named<'_>>,
+) -> Result<Compiled, Error> {
+    compile_for(name, policies, schema, true)
+}
+
+fn compile_for(
+    name: &str,
+    policies: Named<'_>,
+    schema: Option<Named<'_>>,
+    any_chunk: bool,
+) -> Result<Compiled, Error> {
     on_large_stack(|| {
-        let front = front::parse(policies, schema)?;
+        let mut front = front::parse(policies, schema)?;
+        if any_chunk {
+            front.schema.allow_any_chunk();
+        }
         let (ir, rules) = lower(&front)?;
         let manifest = Manifest {
             name: name.to_owned(),

@@ -50,6 +50,8 @@ pub(crate) struct Schema {
     pub(crate) actions: Vec<Action>,
     /// Entity types that some action applies to: what chunks can be.
     chunk_types: BTreeSet<String>,
+    /// Whether chunks may be of any type of entity, and so no attribute has one type for all of them.
+    any_chunk: bool,
 }
 
 /// What all types of chunks together say of one attribute.
@@ -101,6 +103,12 @@ impl Schema {
         Ok(schema)
     }
 
+    /// Lets chunks be of any type of entity.
+    pub(crate) fn allow_any_chunk(&mut self) {
+        self.any_chunk = true;
+        self.chunk_types = self.shapes.keys().cloned().collect();
+    }
+
     /// What the schema says of an attribute of chunks; `None` if no type of chunk has it, or there is no schema.
     pub(crate) fn chunk_attribute(&self, name: &str) -> Option<ChunkAttribute<'_>> {
         let mut found: Option<ChunkAttribute<'_>> = None;
@@ -119,7 +127,10 @@ impl Schema {
                 },
             });
         }
-        found.map(|found| ChunkAttribute { optional: found.optional || !everywhere, ..found })
+        found.map(|found| ChunkAttribute {
+            declared: found.declared.filter(|_| !self.any_chunk),
+            optional: found.optional || !everywhere,
+        })
     }
 
     /// All attributes that some type of chunk has.

@@ -7,13 +7,15 @@ use anyhow::{Context, Result};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use tamis_compiler::{Compiled, Named, Problem};
 
-/// What to make of policies that do not validate against the schema.
+/// What to make of policies, and of questions, that do not conform to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Validation {
-    /// They are an error.
+    /// Policies that do not are an error.
     Required,
-    /// They are reported and decide as Cedar decides: a rule fails where it meets a value of another type.
+    /// Policies that do not are reported and decide as Cedar decides: a rule fails where it meets a value of another type.
     Reported,
+    /// As [`Self::Reported`], and so do questions about resources that the schema has no action for.
+    NotOfQuestions,
 }
 
 /// Policies, and a schema if there is one, as texts with the names of their files.
@@ -45,7 +47,11 @@ impl Sources {
     /// Compiles the policies; what the validator says goes to standard error.
     pub(crate) fn compile(&self, validation: Validation) -> Result<Compiled> {
         let stem = Path::new(&self.policies.0).file_stem().unwrap_or_default().to_string_lossy();
-        let mut compiled = tamis_compiler::compile(&stem, self.policies(), self.schema())?;
+        let compile = match validation {
+            Validation::Required | Validation::Reported => tamis_compiler::compile,
+            Validation::NotOfQuestions => tamis_compiler::compile_for_any_chunk,
+        };
+        let mut compiled = compile(&stem, self.policies(), self.schema())?;
         let errors = compiled.validation.iter().any(|problem| !problem.is_warning());
         if errors && validation == Validation::Required {
             let problems = std::mem::take(&mut compiled.validation);

@@ -60,6 +60,27 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
     Ok(responses(case)?.iter().map(verdict).collect())
 }
 
+/// Whether each request conforms to the schema of the case; all do without one.
+///
+/// # Errors
+///
+/// As [`decide`].
+pub fn conforming(case: &Case) -> Result<Vec<bool>, String> {
+    let Some(text) = &case.schema else { return Ok(vec![true; case.requests.len()]) };
+    let schema = schema(text)?;
+    let conforms = |json: &Json| {
+        let context = Context::from_json_value(json["context"].clone(), None).ok()?;
+        let (principal, action) = (uid(&json["principal"]).ok()?, uid(&json["action"]).ok()?);
+        // What the context holds is read by its types, so only the types of the entities matter here.
+        let request = Request::new(principal, action, uid(&json["resource"]).ok()?, context, Some(&schema));
+        match request {
+            Ok(_) => Some(true),
+            Err(error) => Some(error.to_string().contains("context")),
+        }
+    };
+    Ok(case.requests.iter().map(|json| conforms(json) == Some(true)).collect())
+}
+
 /// Like [`decide`], and why each policy failed.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use tamis_engine::rewrite;
 use tamis_engine::typed::{self, Chunk, Decision};
 
 use super::case::Case;
-use super::oracle::Verdict;
+use super::oracle::{self, Verdict};
 
 /// The verdicts of our own compiler and engine.
 ///
@@ -26,8 +26,6 @@ use super::oracle::Verdict;
 ///
 /// Says what could not be read or compiled, or where the ways to a decision disagree.
 pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
-    let compiled = compile(&case.policies, case.schema.as_deref())?;
-    let footprint = footprint(&compiled.manifest)?;
     let entities = KnownEntities::from_json(&case.entities.to_string()).map_err(|error| error.to_string())?;
     let mut questions = Vec::new();
     for request in &case.requests {
@@ -35,11 +33,22 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
         questions.push(read.map_err(|error| error.to_string())?);
     }
     let arena = Bump::new();
-    let program = Program::new(arena.alloc_slice_copy(&compiled.program)).map_err(|fault| fault.message())?;
-    let side = Side { arena: &arena, program, footprint: &footprint };
-    let mut verdicts = Vec::new();
-    for (request, chunk) in &questions {
-        verdicts.push(Side::verdict(&side.alone(request, chunk)?));
+    // With a schema, there are two ways to read a chunk; they must agree on what conforms to it.
+    let schema = case.schema.as_deref();
+    let compiled = compile(&case.policies, schema)?;
+    let footprint = footprint(&compiled.manifest)?;
+    let side = Side::new(&arena, &compiled, &footprint)?;
+    let mut verdicts = side.verdicts(&questions)?;
+    if schema.is_some() {
+        let open = compile_for_any_chunk(&case.policies, schema)?;
+        let footprint = self::footprint(&open.manifest)?;
+        let typed =
+            std::mem::replace(&mut verdicts, Side::new(&arena, &open, &footprint)?.verdicts(&questions)?);
+        for (number, conforms) in oracle::conforming(case)?.into_iter().enumerate() {
+            if conforms && typed.get(number) != verdicts.get(number) {
+                return Err(format!("request {number}: {:?} by the declared types", typed.get(number)));
+            }
+        }
     }
     let chunks: Vec<&core::Chunk> = questions.iter().map(|(_, chunk)| chunk).collect();
     for (number, (request, _)) in questions.iter().enumerate() {
@@ -76,8 +85,7 @@ pub fn narrow(
     let compiled = compile(policies, schema)?;
     let footprint = footprint(&compiled.manifest)?;
     let arena = Bump::new();
-    let program = Program::new(arena.alloc_slice_copy(&compiled.program)).map_err(|fault| fault.message())?;
-    let side = Side { arena: &arena, program, footprint: &footprint };
+    let side = Side::new(&arena, &compiled, &footprint)?;
     let chunks: Vec<&core::Chunk> = chunks.iter().collect();
     requests.iter().map(|request| side.rewrite(request, &chunks)).collect()
 }
@@ -86,6 +94,12 @@ fn compile(policies: &str, schema: Option<&str>) -> Result<tamis_compiler::Compi
     let policies = Named { name: "policies", text: policies };
     let schema = schema.map(|text| Named { name: "schema", text });
     tamis_compiler::compile("case", policies, schema).map_err(|error| error.to_string())
+}
+
+fn compile_for_any_chunk(policies: &str, schema: Option<&str>) -> Result<tamis_compiler::Compiled, String> {
+    let policies = Named { name: "policies", text: policies };
+    let schema = schema.map(|text| Named { name: "schema", text });
+    tamis_compiler::compile_for_any_chunk("case", policies, schema).map_err(|error| error.to_string())
 }
 
 fn footprint(manifest: &tamis_compiler::Manifest) -> Result<Vec<FootprintAttribute>, String> {
@@ -106,6 +120,20 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
+    fn new(
+        arena: &'a Bump,
+        compiled: &tamis_compiler::Compiled,
+        footprint: &'a [FootprintAttribute],
+    ) -> Result<Self, String> {
+        let program =
+            Program::new(arena.alloc_slice_copy(&compiled.program)).map_err(|fault| fault.message())?;
+        Ok(Side { arena, program, footprint })
+    }
+
+    fn verdicts(&self, questions: &[(Request, core::Chunk)]) -> Result<Vec<Verdict>, String> {
+        questions.iter().map(|(request, chunk)| Ok(Self::verdict(&self.alone(request, chunk)?))).collect()
+    }
+
     /// Decides on one chunk.
     fn alone(&self, request: &Request, chunk: &core::Chunk) -> Result<Decision<'a>, String> {
         let request = self

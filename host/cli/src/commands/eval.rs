@@ -12,8 +12,8 @@ use crate::output;
 use crate::source::Validation;
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
-    // Whoever asks what Cedar decides wants to know it of policies that do not validate as well.
-    let generation = input::policy_with(&args.policy, Validation::Reported)?.current();
+    // Whoever asks what Cedar decides wants to know it of policies and questions that do not conform as well.
+    let generation = input::policy_with(&args.policy, Validation::NotOfQuestions)?.current();
     let known = match &args.entities {
         None => KnownEntities::default(),
         Some(path) => {
