@@ -11,6 +11,7 @@ pub mod filter;
 pub mod input;
 pub mod manifest;
 pub mod metadata;
+pub mod normal;
 pub mod request;
 pub mod rewrite;
 pub mod types;

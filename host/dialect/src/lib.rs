@@ -1,25 +1,43 @@
 //! From filters to the filter languages of databases: one file for each, one trait for all.
 //!
 //! A dialect never narrows. What it cannot say exactly it leaves out on the wide side, reports, and leaves to the
-//! filter gate.
+//! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
 
+mod fields;
+mod plan;
 mod sqlite;
-mod widen;
 
-pub use sqlite::{Parameter, Sql, Sqlite, ancestor_key};
+pub use fields::{Fields, Place};
+pub use sqlite::{Parameter, Sql, Sqlite};
 
-use tamis_core::Filter;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tamis_core::{EntityUid, Filter};
 
 /// One database's filter language.
 pub trait Dialect {
     /// What a filter becomes: text with parameters, a JSON tree.
-    type Native;
+    type Native: Serialize;
 
     /// The name that the command line knows it by.
     fn name(&self) -> &'static str;
 
     /// Translates a filter. The result selects every chunk that the filter matches.
     fn translate(&self, filter: &Filter) -> Translation<Self::Native>;
+}
+
+/// Any dialect, for who only passes on what a filter becomes.
+pub trait Emit {
+    /// As [`Dialect::translate`], in JSON.
+    fn emit(&self, filter: &Filter) -> Translation<Json>;
+}
+
+impl<D: Dialect> Emit for D {
+    fn emit(&self, filter: &Filter) -> Translation<Json> {
+        let Translation { native, widened } = self.translate(filter);
+        // Nothing here has keys that are not texts, so this cannot fail; `null` is no filter in any dialect.
+        Translation { native: serde_json::to_value(native).unwrap_or_default(), widened }
+    }
 }
 
 /// A filter in a database's own language.
@@ -36,4 +54,9 @@ impl<N> Translation<N> {
     pub fn is_exact(&self) -> bool {
         self.widened.is_empty()
     }
+}
+
+/// How an ancestor is written in the field of ancestors: `["Folder","x"]`. Unlike `Folder::"x"` it reads in one way only.
+pub fn ancestor_key(uid: &EntityUid) -> String {
+    json!([uid.entity_type, uid.id]).to_string()
 }

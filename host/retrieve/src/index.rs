@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tamis_core::{Chunk, Request, request};
+use tamis_core::{Chunk, Request, normal, request};
 use tamis_runtime::{Admission, Digest, Generation, PolicyHandle};
 
 use crate::error::Error;
@@ -32,7 +32,7 @@ pub struct Rejected {
     pub reasons: Vec<String>,
 }
 
-/// Stores those of `chunks` that pass the admit gate; the others are listed with reasons. A chunk with the id of a stored
+/// Stores those of `chunks` that pass the admit gate, with their values in [normal form](normal); the others are listed with reasons. A chunk with the id of a stored
 /// one replaces it, if the policy lets the request index that one too. `progress` is told how many chunks are done.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ fn index_batch(
     let admissions = session.admit(&batch)?;
     let mut transaction = store.begin()?;
     let mut stored = 0;
-    for (chunk, admission) in batch.into_iter().zip(admissions) {
+    for (mut chunk, admission) in batch.into_iter().zip(admissions) {
         let id = chunk.uid.id.clone();
         let mut reasons = refusal(admission);
         if chunk.vector.is_none() && chunk.text.is_none() {
@@ -94,6 +94,7 @@ fn index_batch(
             }
         }
         if reasons.is_empty() {
+            normal::normalise(&mut chunk, &generation.policy().manifest().footprint);
             transaction.put(&chunk)?;
             stored += 1;
         } else {

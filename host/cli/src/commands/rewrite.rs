@@ -30,12 +30,10 @@ pub(crate) fn in_sqlite(rewrite: &Rewrite) -> Json {
     for left_out in &translation.widened {
         eprintln!("left to the filter gate: {left_out}");
     }
-    let parameters: Vec<Json> =
-        translation.native.parameters.iter().map(|parameter| parameter.to_json()).collect();
     let mut json = rewrite.to_json();
     if let Some(object) = json.as_object_mut() {
         object.insert("exact".to_owned(), json!(rewrite.exact && translation.is_exact()));
-        object.insert("filter".to_owned(), json!({"sql": translation.native.text, "parameters": parameters}));
+        object.insert("filter".to_owned(), json!(translation.native));
     }
     json
 }

@@ -135,6 +135,7 @@ impl Condition {
         let parameters = sql.parameters.into_iter().map(|parameter| match parameter {
             Parameter::Text(text) => SqlValue::Text(text),
             Parameter::Integer(number) => SqlValue::Integer(number),
+            Parameter::Real(number) => SqlValue::Real(number),
         });
         Self { clause, parameters: parameters.collect() }
     }

@@ -1,0 +1,147 @@
+//! Where a collection keeps what a filter tests.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tamis_core::InputError;
+use tamis_core::decision::Path;
+use tamis_core::input;
+
+/// Where a collection keeps what a filter tests, by the names that the database knows.
+///
+/// Values are expected in their normal form, as the admit gate stores them: see [`tamis_core::normal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// Attributes whose field is not the path of the attribute itself.
+    pub attributes: BTreeMap<Path, Path>,
+    /// The entity type of the chunk.
+    pub entity_type: Place,
+    /// The id of the chunk.
+    pub id: Place,
+    /// An array with an [`ancestor_key`](crate::ancestor_key) for each ancestor.
+    pub ancestors: Place,
+    /// Whether every chunk of the collection passed the admit gate, so that an attribute with a declared type is of that type
+    /// wherever it is present. Databases that cannot ask for the type of what they store are exact only then.
+    pub admitted: bool,
+}
+
+/// Where one fact about a chunk is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this field.
+    Field(String),
+    /// Nowhere, as it is the same for all chunks.
+    Constant(String),
+    /// Nowhere: tests of it are left to the filter gate.
+    Absent,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            attributes: BTreeMap::new(),
+            entity_type: Place::Field("chunk_type".to_owned()),
+            id: Place::Field("chunk_id".to_owned()),
+            ancestors: Place::Field("ancestors".to_owned()),
+            admitted: false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFields {
+    #[serde(default)]
+    attributes: Vec<RawAttribute>,
+    entity_type: Option<RawPlace>,
+    id: Option<RawPlace>,
+    ancestors: Option<RawPlace>,
+    #[serde(default)]
+    admitted: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAttribute {
+    attr: Path,
+    field: Path,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawPlace {
+    Field(String),
+    Constant(String),
+    Absent(bool),
+}
+
+impl Fields {
+    /// Reads `{"attributes":[{"attr":["owner","team"],"field":["owner_team"]}],"entity_type":{"constant":"Chunk"},
+    /// "id":{"field":"doc"},"ancestors":{"absent":true},"admitted":true}`; what is left out is as in [`Fields::default`].
+    ///
+    /// # Errors
+    /// For JSON of another shape, with its place.
+    pub fn from_json(text: &str) -> Result<Self, InputError> {
+        let raw: RawFields = input::parse(text)?;
+        let default = Self::default();
+        let place = |raw: Option<RawPlace>, default: Place, name: &str| match raw {
+            None => Ok(default),
+            Some(RawPlace::Field(name)) => Ok(Place::Field(name)),
+            Some(RawPlace::Constant(value)) if name == "entity_type" => Ok(Place::Constant(value)),
+            Some(RawPlace::Absent(true)) => Ok(Place::Absent),
+            Some(_) => Err(InputError::new(name, "is neither `{\"field\":name}` nor `{\"absent\":true}`")),
+        };
+        let mut attributes = BTreeMap::new();
+        for (index, RawAttribute { attr, field }) in raw.attributes.into_iter().enumerate() {
+            if attr.is_empty() || field.is_empty() {
+                return Err(InputError::new(format!("attributes[{index}]"), "has an empty path"));
+            }
+            attributes.insert(attr, field);
+        }
+        Ok(Self {
+            attributes,
+            entity_type: place(raw.entity_type, default.entity_type, "entity_type")?,
+            id: place(raw.id, default.id, "id")?,
+            ancestors: place(raw.ancestors, default.ancestors, "ancestors")?,
+            admitted: raw.admitted,
+        })
+    }
+
+    /// The field of an attribute.
+    pub(crate) fn of(&self, path: &Path) -> Path {
+        self.attributes.get(path).unwrap_or(path).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_from_json() {
+        assert_eq!(Fields::from_json("{}").unwrap(), Fields::default());
+        let fields = Fields::from_json(
+            r#"{"attributes":[{"attr":["owner","team"],"field":["owner_team"]}],"entity_type":{"constant":"Doc"},
+                "id":{"field":"doc"},"ancestors":{"absent":true},"admitted":true}"#,
+        )
+        .unwrap();
+        assert_eq!(fields.of(&vec!["owner".into(), "team".into()]), ["owner_team"]);
+        assert_eq!(fields.of(&vec!["owner".into()]), ["owner"]);
+        assert_eq!(fields.entity_type, Place::Constant("Doc".to_owned()));
+        assert_eq!((fields.id, fields.ancestors), (Place::Field("doc".to_owned()), Place::Absent));
+        assert!(fields.admitted);
+    }
+
+    #[test]
+    fn what_is_no_map_of_fields_is_refused_with_its_place() {
+        for (text, place) in [
+            (r#"{"atributes":[]}"#, "atributes"),
+            (r#"{"attributes":[{"attr":[],"field":["a"]}]}"#, "attributes[0]"),
+            (r#"{"id":{"constant":"x"}}"#, "id"),
+            (r#"{"ancestors":{"absent":false}}"#, "ancestors"),
+        ] {
+            let error = Fields::from_json(text).unwrap_err().to_string();
+            assert!(error.contains(place), "{text}: {error}");
+        }
+    }
+}
