@@ -93,9 +93,7 @@ impl<'a> Filters<'a> {
     /// Only [`ALWAYS`] and [`NEVER`].
     pub fn new(arena: &'a Bump) -> Self {
         let constant = |node| Entry { node, size: PART, depth: 0, before: 0 };
-        let mut entries = Vec::new();
-        entries.push(constant(Node::Always));
-        entries.push(constant(Node::Never));
+        let entries = alloc::vec![constant(Node::Always), constant(Node::Never)];
         Self { arena, entries, last: [0; 256] }
     }
 

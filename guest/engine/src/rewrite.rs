@@ -35,6 +35,8 @@ pub struct Rewrite<'a> {
     pub exact: bool,
     /// Rules that fail for every chunk, and why.
     pub faults: Vec<(u32, Fault<'a>)>,
+    /// Rules of which it says only a part.
+    pub partial: Vec<u32>,
 }
 
 /// What is known of a set of chunks.
@@ -76,7 +78,7 @@ impl Outcome {
 pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'a>) -> Rewrite<'a> {
     let evaluator = Evaluator::new(program, request, arena);
     let mut rewriter = Rewriter { evaluator, filters: Filters::new(arena) };
-    let mut faults = Vec::new();
+    let (mut faults, mut partial) = (Vec::new(), Vec::new());
     let [mut permits, mut forbids] = [const { [const { Vec::new() }; 2] }; 2];
     for (index, candidate) in (0..).zip(request.candidates(&program)) {
         if candidate == 0 {
@@ -88,6 +90,9 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
             && rewriter.evaluator.boolean(rule.condition).is_none()
         {
             faults.push((index, rewriter.evaluator.fault()));
+        }
+        if condition.yes.low != condition.yes.high {
+            partial.push(index);
         }
         let [low, high] = if rule.flags & flag::FORBID != 0 { &mut forbids } else { &mut permits };
         low.push(condition.yes.low);
@@ -106,7 +111,7 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
     let high = allowed(&permits_high, &forbids_low);
     let low = allowed(&permits_low, &forbids_high);
     let root = rewriter.filters.bounded(high, ALWAYS);
-    Rewrite { root, exact: low == root, faults, filters: rewriter.filters }
+    Rewrite { root, exact: low == root, faults, partial, filters: rewriter.filters }
 }
 
 struct Rewriter<'a> {

@@ -138,7 +138,7 @@ impl Rewrite {
     pub fn superset(filter: Filter) -> Self {
         let mut flat = gates::Filter { root: 0, nodes: Vec::new(), operands: Vec::new(), values: Vec::new() };
         flat.root = flatten(filter, &mut flat);
-        Self { filter: flat, exact: false, needs: Vec::new(), errors: Vec::new() }
+        Self { filter: flat, exact: false, needs: Vec::new(), errors: Vec::new(), partial: Vec::new() }
     }
 
     /// Matches only what both match; exact only if both are.
@@ -162,6 +162,7 @@ impl Rewrite {
         self.exact = self.exact && other.exact;
         self.needs.append(&mut other.needs);
         self.errors.append(&mut other.errors);
+        self.partial.append(&mut other.partial);
         self
     }
 }

@@ -144,9 +144,15 @@ pub(crate) struct EvalArgs {
 pub(crate) struct RewriteArgs {
     #[command(flatten)]
     pub(crate) asked: AskedArgs,
-    /// The language of the filter
-    #[arg(long, value_enum)]
-    pub(crate) emit: Emit,
+    /// The language of the filter: `ast` for the filter itself in its public JSON form, or a database's own
+    #[arg(long, value_name = "DIALECT", value_parser = dialects(), default_value = "ast", hide_default_value = true)]
+    pub(crate) emit: String,
+    /// Where the collection keeps attributes, type, id and ancestors, and whether every chunk in it passed the admit gate: JSON
+    #[arg(long, value_name = "FIELDS.json")]
+    pub(crate) fields: Option<PathBuf>,
+    /// Say in words what the database is asked for, what is left to the filter gate, and why
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// How many chunks are wanted; a policy can see it
     #[arg(short, long, default_value_t = 10)]
     pub(crate) k: u32,
@@ -155,12 +161,8 @@ pub(crate) struct RewriteArgs {
     pub(crate) collection: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Emit {
-    /// The filter itself, in its public JSON form
-    Ast,
-    /// A SQLite condition with parameters, over a column of JSON metadata
-    Sqlite,
+fn dialects() -> clap::builder::PossibleValuesParser {
+    std::iter::once(&"ast").chain(tamis_dialect::NAMES).into()
 }
 
 #[derive(Args, Debug)]

@@ -137,6 +137,36 @@ fn rewrite_and_match_agree_with_filter() {
 }
 
 #[test]
+fn rewrite_explains_what_is_left_to_the_gate() {
+    let bench = bench();
+    bench.write(
+        "p.cedar",
+        r#"@id("tenant") forbid(principal, action, resource) unless { resource.tenant == principal.tenant };
+           @id("levels") permit(principal, action, resource) when { resource.access_level + 1 < principal.clearance };
+           @id("open") permit(principal, action, resource) when { resource.access_level == 0 };"#,
+    );
+    let json = bench.run("rewrite --policy p.cedar --request bob.json --emit sqlite").lines().remove(0);
+    assert_eq!(json["exact"], false);
+    let ran = bench.run("rewrite --policy p.cedar --request bob.json --emit sqlite --explain");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for words in [
+        "tenant = \"acme\"",
+        "by the policy: no filter can say all of `levels`",
+        "by sqlite: `tenant`: whether what no type is declared for can be read",
+        "needs back: access_level, tenant",
+    ] {
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
+    bench.write("f.json", r#"{"attributes":[{"attr":["tenant"],"field":["owner","tenant"]}]}"#);
+    let ran = bench.run("rewrite --policy p.cedar --request bob.json --emit sqlite --fields f.json");
+    assert!(ran.out.contains(r#"$.\"owner\".\"tenant\""#), "{}", ran.out);
+    assert_eq!(bench.run("rewrite --policy p.cedar --request bob.json --emit oracle").code, 2);
+    bench.write("f.json", r#"{"id":{"constant":"x"}}"#);
+    let ran = bench.run("rewrite --policy p.cedar --request bob.json --emit sqlite --fields f.json");
+    assert!(ran.code == 1 && ran.err.contains("f.json") && ran.err.contains("id"), "{}", ran.err);
+}
+
+#[test]
 fn index_then_search() {
     let bench = bench();
     let ran = bench.run("index --db d.sqlite --policy p.wasm --request loader.json --chunks c.jsonl");

@@ -27,6 +27,8 @@ pub struct Rewrite {
     pub needs: BTreeSet<Attribute>,
     /// Rules that failed for this request.
     pub errors: BTreeSet<PolicyError>,
+    /// Rules that the filter says only in part.
+    pub partial: BTreeSet<String>,
 }
 
 impl Rewrite {
@@ -37,6 +39,7 @@ impl Rewrite {
         self.exact = self.exact && other.exact;
         self.needs.extend(other.needs);
         self.errors.extend(other.errors);
+        self.partial.extend(other.partial);
         self
     }
 
@@ -59,7 +62,13 @@ mod tests {
 
     fn rewrite(name: &str, exact: bool) -> Rewrite {
         let (attribute, filter) = exists(name);
-        Rewrite { filter, exact, needs: [attribute].into(), errors: BTreeSet::new() }
+        Rewrite {
+            filter,
+            exact,
+            needs: [attribute].into(),
+            errors: BTreeSet::new(),
+            partial: [name.to_owned()].into(),
+        }
     }
 
     #[test]

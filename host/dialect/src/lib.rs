@@ -56,6 +56,24 @@ impl<N> Translation<N> {
     }
 }
 
+/// The names of all dialects, as the command line knows them.
+pub const NAMES: &[&str] = &["sqlite"];
+
+/// The dialect with this name, for a collection with these fields; `None` if there is none.
+pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
+    Some(match name {
+        "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
+        _ => return None,
+    })
+}
+
+/// Whether a name is letters, digits and underscores, and no digit first: what every SQL takes without quotes.
+fn is_identifier(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && characters.all(|other| other.is_ascii_alphanumeric() || other == '_')
+}
+
 /// How an ancestor is written in the field of ancestors: `["Folder","x"]`. Unlike `Folder::"x"` it reads in one way only.
 pub fn ancestor_key(uid: &EntityUid) -> String {
     json!([uid.entity_type, uid.id]).to_string()

@@ -270,6 +270,12 @@ impl Planner<'_> {
     fn attribute(&mut self, attribute: &Attribute, test: &Test, wide: bool) -> Plan {
         let (name, field) = (path_text(&attribute.path), Field::Attribute(self.fields.of(&attribute.path)));
         let declared = attribute.declared.as_ref();
+        if *test == Test::Readable && self.fields.admitted {
+            return self.test(&format!("`{name}`"), &field, Atom::Present, wide);
+        }
+        if *test == Test::Readable && declared.is_none() {
+            return self.readable(&format!("`{name}`"), &field, wide);
+        }
         let atoms = match atoms(declared, test) {
             Ok(atoms) => atoms,
             Err(why) => return self.leave_out(&format!("`{name}`"), why, wide),
@@ -295,6 +301,16 @@ impl Planner<'_> {
             Atoms::Any(atoms) => Plan::any(parts(atoms)),
             Atoms::All(atoms) => Plan::all(parts(atoms)),
         }
+    }
+
+    /// Whether what no type is declared for can be read: texts, whole numbers and booleans can; of arrays and objects not all can.
+    fn readable(&mut self, what: &str, field: &Field, wide: bool) -> Plan {
+        self.leave_out(what, "whether what no type is declared for can be read", wide);
+        if wide {
+            return self.test(what, field, Atom::Present, wide);
+        }
+        let kinds = [Kind::Text, Kind::Integer, Kind::Boolean];
+        Plan::any(kinds.map(|kind| self.test(what, field, Atom::Is(kind), wide)))
     }
 
     fn entity_type(&mut self, test: &Test, wide: bool) -> Plan {
@@ -428,7 +444,7 @@ fn atoms(declared: Option<&Type>, test: &Test) -> Result<Atoms, &'static str> {
     Ok(match test {
         Test::Exists => Atoms::All(vec![Atom::Present]),
         Test::Readable => match declared {
-            None => return Err("whether what no type is declared for can be read"),
+            None => return Err(UNTYPED),
             Some(Type::Set(element)) => match Kind::of(element) {
                 Some(kind) => Atoms::All(vec![Atom::IsArray(kind)]),
                 None => return Err("whether a set of sets or records can be read"),
@@ -669,6 +685,18 @@ mod tests {
         ] {
             assert_eq!(planned(&text), (expected, Vec::new()), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_readable_without_a_type_has_bounds() {
+        let readable = r#"{"op":"readable","attr":["a"]}"#;
+        let a = || Field::Attribute(vec!["a".to_owned()]);
+        let (plan, left_out) = planned_if(readable, false);
+        assert_eq!((plan, left_out.len()), (Plan::Test(a(), Atom::Present), 1));
+        let scalars = [Kind::Text, Kind::Integer, Kind::Boolean].map(|kind| Plan::Test(a(), Atom::Is(kind)));
+        let not = planned_if(&format!(r#"{{"op":"not","arg":{readable}}}"#), false).0;
+        assert_eq!(not, Plan::Not(Box::new(Plan::Or(scalars.into()))));
+        assert_eq!(planned(readable), (Plan::Test(a(), Atom::Present), Vec::new()));
     }
 
     #[test]

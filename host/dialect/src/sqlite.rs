@@ -17,9 +17,9 @@ use tamis_core::Filter;
 use tamis_core::decision::Path;
 use tamis_core::filter::Comparison;
 
-use crate::fields::{Fields, Place};
+use crate::fields::Fields;
 use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan};
-use crate::{Dialect, Translation};
+use crate::{Dialect, Translation, is_identifier};
 
 /// Lists are one value and disjunctions are balanced, so what SQLite takes is counted once it is written.
 const LIMITS: Limits = Limits { list: usize::MAX, values: usize::MAX, depth: usize::MAX };
@@ -28,30 +28,18 @@ const MAX_PARAMETERS: usize = 32_000;
 /// SQLite refuses expressions deeper than 1000. The rest is left to what a single test, and the statement, add.
 const MAX_DEPTH: usize = 900;
 
-/// A table that holds chunks, by the names of its columns. The names are the host's own and become part of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A table that holds chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sqlite {
-    /// JSON object: the attributes.
+    /// The column of attributes, a JSON object. The name is the host's own and becomes part of the text.
     pub attributes: &'static str,
-    /// Text: the entity type of the chunk.
-    pub entity_type: &'static str,
-    /// Text: the id of the chunk.
-    pub id: &'static str,
-    /// JSON array of texts: an [`ancestor_key`](crate::ancestor_key) for each ancestor.
-    pub ancestors: &'static str,
-    /// Whether every chunk passed the admit gate: see [`Fields::admitted`].
-    pub admitted: bool,
+    /// Paths into that object, and columns: of text for type and id, of a JSON array of texts for the ancestors.
+    pub fields: Fields,
 }
 
 impl Default for Sqlite {
     fn default() -> Self {
-        Self {
-            attributes: "attributes",
-            entity_type: "chunk_type",
-            id: "chunk_id",
-            ancestors: "ancestors",
-            admitted: false,
-        }
+        Self { attributes: "attributes", fields: Fields::default() }
     }
 }
 
@@ -85,15 +73,7 @@ impl Dialect for Sqlite {
     }
 
     fn translate(&self, filter: &Filter) -> Translation<Sql> {
-        let field = |name: &str| Place::Field(name.to_owned());
-        let fields = Fields {
-            entity_type: field(self.entity_type),
-            id: field(self.id),
-            ancestors: field(self.ancestors),
-            admitted: self.admitted,
-            ..Fields::default()
-        };
-        let (planned, mut left_out) = plan(filter, &fields, LIMITS, &Self::judge);
+        let (planned, mut left_out) = plan(filter, &self.fields, LIMITS, &Self::judge);
         let whole = Writer::write(self, &planned);
         if whole.fits(MAX_PARAMETERS) {
             return Translation { native: whole.sql, widened: left_out };
@@ -124,6 +104,9 @@ impl Sqlite {
         let inexpressible = |why: &str| Verdict::Inexpressible(why.to_owned());
         if matches!(field, Field::Attribute(path) if !path.iter().all(|name| is_plain(name))) {
             return inexpressible("a name with a quote, a backslash or a control character");
+        }
+        if matches!(field, Field::Column(name) if !is_identifier(name)) {
+            return inexpressible("a column whose name is not letters, digits and underscores");
         }
         let has_null = |value: &Scalar| matches!(value, Scalar::Text(text) if text.contains('\0'));
         if atom.values().iter().any(has_null)

@@ -87,7 +87,7 @@ impl Rewrite {
         let Self { root, nodes, operands, values, needs } = self.clone();
         let filter =
             Abi::Record(vec![Abi::U32(root), Abi::List(nodes), Abi::List(operands), Abi::List(values)]);
-        Abi::Record(vec![filter, Abi::U8(0), Abi::List(needs), Abi::List(vec![])])
+        Abi::Record(vec![filter, Abi::U8(0), Abi::List(needs), Abi::List(vec![]), Abi::List(vec![])])
     }
 }
 
@@ -138,7 +138,7 @@ pub mod operand {
 
     /// The chunk's uid.
     pub fn id() -> Abi {
-        case(1, Abi::Record(vec![]))
+        case(2, Abi::Record(vec![]))
     }
 }
 

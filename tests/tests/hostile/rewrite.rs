@@ -128,7 +128,7 @@ fn cases_are_those_of_the_contract() {
         |case| operand::case(0, Abi::Record(vec![Abi::List(vec![text("a")]), option(case, nothing())]));
     let good = || Rewrite::of(vec![node::exists(0)]);
     broken(Rewrite::of(vec![node::case(16, nothing())]), "unexpected discriminant");
-    broken(Rewrite { operands: vec![operand::case(3, nothing())], ..good() }, "unexpected discriminant");
+    broken(Rewrite { operands: vec![operand::case(4, nothing())], ..good() }, "unexpected discriminant");
     broken(Rewrite { values: vec![value::case(11, nothing())], ..good() }, "unexpected discriminant");
     broken(Rewrite { operands: vec![untyped(2)], ..good() }, "invalid option discriminant");
     answer(Rewrite { operands: vec![untyped(0)], ..good() }).unwrap();

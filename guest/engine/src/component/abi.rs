@@ -232,6 +232,7 @@ pub(super) struct Rewrite<'a> {
     pub(super) exact: bool,
     pub(super) needs: List<'a, Attribute<'a>>,
     pub(super) errors: List<'a, PolicyError<'a>>,
+    pub(super) partial: List<'a, Text<'a>>,
 }
 
 #[repr(C)]

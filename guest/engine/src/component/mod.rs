@@ -102,6 +102,7 @@ fn narrow<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> Rewrite<'a> {
         exact: rewrite.exact,
         needs: list(arena, footprint, |entry| entry.attribute),
         errors: errors(&program, arena, &rewrite.faults),
+        partial: list(arena, &rewrite.partial, |rule| Text::from(program.text(program.rule(*rule).id))),
     }
 }
 

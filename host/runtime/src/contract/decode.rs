@@ -91,7 +91,8 @@ pub(crate) fn rewrite(raw: gates::Rewrite) -> Result<Rewrite, Error> {
     let mut unfold = Unfold { raw: &raw.filter, left: MAX_UNFOLDED };
     let filter = unfold.node(raw.filter.root, raw.filter.nodes.len(), 0)?;
     let needs: BTreeSet<Attribute> = raw.needs.into_iter().map(attribute).collect::<Result<_, _>>()?;
-    Ok(Rewrite { filter, exact: raw.exact, needs, errors: policy_errors(raw.errors) })
+    let (errors, partial) = (policy_errors(raw.errors), raw.partial.into_iter().collect());
+    Ok(Rewrite { filter, exact: raw.exact, needs, errors, partial })
 }
 
 fn policy_errors(raw: Vec<gates::PolicyError>) -> BTreeSet<PolicyError> {
