@@ -391,7 +391,19 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Matches every chunk for which the node has a value.
-    fn certain(&mut self, index: u32) -> u32 {
+    fn certain(&mut self, mut index: u32) -> u32 {
+        let mut all = ALWAYS;
+        while self.node(index).op.is_chained() && self.node(index).binding != Binding::Request {
+            let Node { a, b, .. } = self.node(index);
+            let certain = self.certain(b);
+            all = self.filters.and(all, certain);
+            index = a;
+        }
+        let certain = self.certain_here(index);
+        self.filters.and(all, certain)
+    }
+
+    fn certain_here(&mut self, index: u32) -> u32 {
         let Node { op, binding, a, b, c } = self.node(index);
         if binding == Binding::Request {
             return if self.evaluator.value(index).is_some() { ALWAYS } else { NEVER };
