@@ -5,10 +5,12 @@
 
 mod fields;
 mod plan;
+mod sql;
 mod sqlite;
 
 pub use fields::{Fields, Place};
-pub use sqlite::{Parameter, Sql, Sqlite};
+pub use sql::{Parameter, Sql};
+pub use sqlite::Sqlite;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
