@@ -80,7 +80,7 @@ def main():
         marks = ", ".join(f"%s::{kind}" for kind in ["text", "text", "jsonb", "text[]"] + [kind for _, kind in typed])
         for chunk in given["chunks"]:
             row = [chunk["id"], chunk["type"], json.dumps(chunk["attributes"]), chunk["ancestors"]]
-            row += [stored(chunk, path) if given["admitted"] else None for path, _ in typed]
+            row += [stored(chunk, path) if given["columns"] else None for path, _ in typed]
             connection.execute(f"INSERT INTO chunks VALUES ({marks})", row)
 
         cursor = psycopg.RawCursor(connection)

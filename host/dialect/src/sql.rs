@@ -1,10 +1,13 @@
 //! SQL conditions: text with parameters, and what is the same in every SQL, namely how conditions are joined and how what is too
 //! large for the database is left out. What a test of one field looks like is for each dialect to say.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 use tamis_core::Filter;
-use tamis_core::filter::Comparison;
+use tamis_core::decision::Path;
+use tamis_core::filter::{Comparison, Operand};
 
 use crate::Translation;
 use crate::fields::Fields;
@@ -46,8 +49,9 @@ pub(crate) trait Language: Sized {
     /// How the text refers to the parameter with this number; the first is 1.
     fn mark(number: usize) -> String;
 
-    /// Whether a test can be expressed.
-    fn judge(&self, field: &Field, atom: &Atom) -> Verdict;
+    /// Whether a test can be expressed. `typed` is whether the filter declares a type wherever it tests this field, if that is an
+    /// attribute's.
+    fn judge(&self, field: &Field, atom: &Atom, typed: bool) -> Verdict;
 
     /// Writes a test that is not inexpressible, so that it is never NULL. It stands in parentheses.
     fn test(writer: &mut Writer<'_, Self>, field: &Field, atom: &Atom);
@@ -57,7 +61,13 @@ pub(crate) trait Language: Sized {
 pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fields) -> Translation<Sql> {
     // What counts is what is written: joins are balanced, and a list may be one value.
     let limits = Limits { list: L::LIMITS.list, values: usize::MAX, depth: usize::MAX };
-    let (planned, mut left_out) = plan(filter, fields, limits, &|field, atom| language.judge(field, atom));
+    let mut untyped = BTreeSet::new();
+    find_untyped(filter, fields, &mut untyped);
+    let judge = |field: &Field, atom: &Atom| {
+        let typed = !matches!(field, Field::Attribute(path) if untyped.contains(path));
+        language.judge(field, atom, typed)
+    };
+    let (planned, mut left_out) = plan(filter, fields, limits, &judge);
     let whole = Writer::write(language, &planned);
     if whole.fits(L::LIMITS.values) {
         return Translation { native: whole.sql, widened: left_out };
@@ -80,6 +90,21 @@ pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fie
         left_out.push(format!("a part that is too large for {}", L::NAME));
     }
     Translation { native: Writer::write(language, &Plan::And(fitting)).sql, widened: left_out }
+}
+
+/// The fields of attributes that the filter tests without a declared type. What a column of one type makes of such a test depends on
+/// that type, which is not known here.
+fn find_untyped(filter: &Filter, fields: &Fields, found: &mut BTreeSet<Path>) {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => {
+            parts.iter().for_each(|part| find_untyped(part, fields, found));
+        }
+        Filter::Not(inner) => find_untyped(inner, fields, found),
+        Filter::Test(Operand::Attribute(attribute), _) if attribute.declared.is_none() => {
+            found.insert(fields.of(&attribute.path));
+        }
+        Filter::Test(..) | Filter::Always | Filter::Never => {}
+    }
 }
 
 /// Writes what is expressible.
@@ -180,6 +205,11 @@ pub(crate) fn operator(comparison: Comparison) -> &'static str {
         Comparison::Greater => " > ",
         Comparison::GreaterOrEqual => " >= ",
     }
+}
+
+/// A name in double quotes, as it is. Without them some names are keywords: `user` would be who runs the query.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A list as one parameter: a JSON array, whatever its length.

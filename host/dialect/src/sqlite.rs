@@ -58,7 +58,7 @@ impl Language for Sqlite {
         "?".to_owned()
     }
 
-    fn judge(&self, field: &Field, atom: &Atom) -> Verdict {
+    fn judge(&self, field: &Field, atom: &Atom, _: bool) -> Verdict {
         let inexpressible = |why: &str| Verdict::Inexpressible(why.to_owned());
         if matches!(field, Field::Attribute(path) if !path.iter().all(|name| is_plain(name))) {
             return inexpressible("a name with a quote, a backslash or a control character");
