@@ -345,3 +345,159 @@ fn type_name(kind: Kind) -> &'static str {
         Kind::Boolean => "boolean",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fields::Place;
+
+    fn json_table() -> Postgres {
+        Postgres::default()
+    }
+
+    fn columns() -> Postgres {
+        let fields = Fields { admitted: true, ..Fields::default() };
+        Postgres { attributes: Attributes::Columns, fields }
+    }
+
+    fn translated(dialect: &Postgres, filter: &str) -> Translation<Sql> {
+        dialect.translate(&Filter::from_json(filter).unwrap())
+    }
+
+    #[test]
+    fn filters_become_conditions_with_bound_values() {
+        for (dialect, filter, text, parameters) in [
+            (json_table(), r#"{"op":"always"}"#, "TRUE", json!([])),
+            (json_table(), r#"{"op":"never"}"#, "FALSE", json!([])),
+            (
+                json_table(),
+                r#"{"op":"and","args":[{"op":"exists","attr":["a"]},{"op":"never"}]}"#,
+                "FALSE",
+                json!([]),
+            ),
+            (
+                json_table(),
+                r#"{"op":"equals","attr":["o","t"],"value":"x"}"#,
+                r#"("attributes" @> $1::text::jsonb)"#,
+                json!([r#"{"o":{"t":"x"}}"#]),
+            ),
+            (
+                json_table(),
+                r#"{"op":"not","arg":{"op":"one-of","attr":["o","t"],"values":["x","'"]}}"#,
+                r#"NOT (CASE jsonb_typeof(("attributes" -> $1::text -> $2::text)) WHEN 'string' THEN ("attributes" -> $1::text -> $2::text) IN (SELECT jsonb_array_elements($3::text::jsonb)) ELSE FALSE END)"#,
+                json!(["o", "t", r#"["x","'"]"#]),
+            ),
+            (
+                json_table(),
+                r#"{"op":"contains-any","attr":["s"],"type":"Set<String>","values":["x"]}"#,
+                r#"("attributes" @> $1::text::jsonb AND CASE jsonb_typeof(("attributes" -> $2::text)) WHEN 'array' THEN (SELECT coalesce(bool_and(CASE jsonb_typeof(element) WHEN 'string' THEN TRUE ELSE FALSE END), TRUE) FROM jsonb_array_elements(("attributes" -> $2::text)) AS element) ELSE FALSE END)"#,
+                json!([r#"{"s":["x"]}"#, "s"]),
+            ),
+            (
+                json_table(),
+                r#"{"op":"starts-with","attr":["t"],"value":"x%"}"#,
+                r#"(CASE jsonb_typeof(("attributes" -> $1::text)) WHEN 'string' THEN starts_with((("attributes" -> $1::text) #>> '{}') COLLATE "C", $2::text) ELSE FALSE END)"#,
+                json!(["t", "x%"]),
+            ),
+            (
+                json_table(),
+                r#"{"op":"contains-any","on":"ancestors","values":[{"__entity":{"type":"F","id":"x"}}]}"#,
+                r#"(CASE WHEN "ancestors" IS NULL OR array_ndims("ancestors") > 1 THEN FALSE ELSE array_position("ancestors", NULL) IS NULL END AND "ancestors" && ARRAY(SELECT jsonb_array_elements_text($1::text::jsonb)::text))"#,
+                json!([r#"["[\"F\",\"x\"]"]"#]),
+            ),
+            (
+                columns(),
+                r#"{"op":"less","attr":["n"],"type":"Long","value":5}"#,
+                r#"("n" IS NOT NULL AND "n" < $1::bigint)"#,
+                json!([5]),
+            ),
+            (
+                columns(),
+                r#"{"op":"equals","attr":["user"],"type":"String","value":"x"}"#,
+                r#"("user" IS NOT NULL AND "user" = $1::text)"#,
+                json!(["x"]),
+            ),
+            (
+                columns(),
+                r#"{"op":"greater","attr":["at"],"type":"datetime","value":{"__extn":{"fn":"datetime","arg":"2026-01-01"}}}"#,
+                r#"("at" IS NOT NULL AND "at" COLLATE "C" > $1::text)"#,
+                json!(["2026-01-01T00:00:00.000Z"]),
+            ),
+            (
+                columns(),
+                r#"{"op":"equals","attr":["a\"; DROP"],"type":"Bool","value":true}"#,
+                r#"("a""; DROP" IS NOT NULL AND "a""; DROP" = $1::text::boolean)"#,
+                json!(["true"]),
+            ),
+        ] {
+            let translation = translated(&dialect, filter);
+            assert_eq!(translation.native.text, text, "{filter}");
+            assert_eq!(serde_json::to_value(&translation.native.parameters).unwrap(), parameters, "{filter}");
+            assert_eq!(translation.widened, [""; 0], "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_left_out_with_its_reason() {
+        let long = "x".repeat(64);
+        let on = |name: &str| format!(r#"{{"op":"exists","attr":[{}]}}"#, json!(name));
+        for (dialect, filter, text, reason) in [
+            (columns(), on(&long), "TRUE", "does not take"),
+            (columns(), on(""), "TRUE", "does not take"),
+            (columns(), on("a\0"), "TRUE", "does not take"),
+            (json_table(), on("a\0"), "TRUE", "does not take"),
+            (columns(), r#"{"op":"exists","attr":["a","b"]}"#.to_owned(), "TRUE", "not mapped"),
+            (json_table(), r#"{"op":"equals","attr":["a"],"value":"\u0000"}"#.to_owned(), "TRUE", "U+0000"),
+            (
+                json_table(),
+                r#"{"op":"not","arg":{"op":"contains-all","attr":["a"],"values":["x"]}}"#.to_owned(),
+                "TRUE",
+                "set without a declared type",
+            ),
+            (
+                columns(),
+                r#"{"op":"equals","attr":["a"],"value":5}"#.to_owned(),
+                r#"("a" IS NOT NULL AND "a" = $1::bigint)"#,
+                "where none is declared",
+            ),
+            (
+                columns(),
+                r#"{"op":"not","arg":{"op":"equals","attr":["a"],"value":5}}"#.to_owned(),
+                "TRUE",
+                "where none is declared",
+            ),
+        ] {
+            let translation = translated(&dialect, &filter);
+            assert_eq!(translation.native.text, text, "{filter}");
+            assert!(translation.widened.iter().any(|left_out| left_out.contains(reason)), "{filter}");
+        }
+        let fields = Fields { id: Place::Field(long), ..Fields::default() };
+        let filter = r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Chunk","id":"x"}}}"#;
+        let translation = translated(&Postgres { fields, ..Postgres::default() }, filter);
+        assert_eq!(translation.native.text, r#"("chunk_type" IS NOT NULL AND "chunk_type" = $1::text)"#);
+        assert!(!translation.is_exact());
+    }
+
+    #[test]
+    fn a_long_list_is_one_parameter_and_too_much_is_left_out() {
+        let values: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+        for (dialect, filter) in [
+            (json_table(), json!({"op":"one-of","attr":["t"],"values":values})),
+            (json_table(), json!({"op":"contains-any","attr":["t"],"type":"Set<String>","values":values})),
+            (columns(), json!({"op":"contains-any","attr":["t"],"type":"Set<String>","values":values})),
+        ] {
+            let translation = translated(&dialect, &filter.to_string());
+            assert!(translation.is_exact() && translation.native.text.len() < 500);
+            assert!(translation.native.parameters.len() < 4);
+        }
+        let test = |n: usize| json!({"op":"less","attr":[n.to_string()],"value":n});
+        let many: Vec<Json> = (0..200)
+            .map(|n| json!({"op":"or","args":(0..200).map(|m| test(200 * n + m)).collect::<Vec<_>>()}))
+            .collect();
+        let translation = translated(&json_table(), &json!({"op":"and","args":many}).to_string());
+        assert_eq!(translation.widened, ["a part that is too large for PostgreSQL"]);
+        assert!((59_000..=60_000).contains(&translation.native.parameters.len()));
+    }
+}
