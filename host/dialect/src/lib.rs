@@ -5,10 +5,14 @@
 
 mod fields;
 mod plan;
+mod postgres;
+mod sql;
 mod sqlite;
 
 pub use fields::{Fields, Place};
-pub use sqlite::{Parameter, Sql, Sqlite};
+pub use postgres::{Attributes, Postgres};
+pub use sql::{Parameter, Sql};
+pub use sqlite::Sqlite;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -57,11 +61,12 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["sqlite"];
+pub const NAMES: &[&str] = &["postgres", "sqlite"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
+        "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         _ => return None,
     })

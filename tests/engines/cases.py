@@ -1,0 +1,34 @@
+"""What every engine's test shares: reading the cases, and judging what the engine selected."""
+
+import json
+import sys
+
+
+def read():
+    """The object that `engine_cases` printed, from standard input."""
+    return json.load(sys.stdin)
+
+
+def check(given, select):
+    """Runs `select(native)`, which returns ids, for every case, and leaves with 1 if one of them selects too little, or too
+    much where it is said to be exact."""
+    everything = len(given["chunks"])
+    failures, exact, selective = [], 0, 0
+    for number, case in enumerate(given["cases"]):
+        matches = set(case["matches"])
+        try:
+            selected = set(select(case["native"]))
+            wrong = {"missed": sorted(matches - selected)}
+            if case["exact"]:
+                wrong["extra"] = sorted(selected - matches)
+        except Exception as error:  # Whatever an engine throws is a failure of this case.
+            selected, wrong = set(), {"error": f"{type(error).__name__}: {error}"[:500]}
+        if any(wrong.values()):
+            failures.append({"case": number, **wrong, **case})
+        exact += case["exact"]
+        selective += case["exact"] and 0 < len(selected) < everything
+    for failure in failures[:10]:
+        print(json.dumps(failure), file=sys.stderr)
+    counts = {"cases": len(given["cases"]), "exact": exact, "selective": selective}
+    print(json.dumps(counts if not failures else {**counts, "failed": len(failures)}))
+    sys.exit(1 if failures else 0)
