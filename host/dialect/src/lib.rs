@@ -5,9 +5,11 @@
 
 mod fields;
 mod plan;
+mod qdrant;
 mod sqlite;
 
 pub use fields::{Fields, Place};
+pub use qdrant::Qdrant;
 pub use sqlite::{Parameter, Sql, Sqlite};
 
 use serde::Serialize;
@@ -57,12 +59,13 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["sqlite"];
+pub const NAMES: &[&str] = &["sqlite", "qdrant"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
+        "qdrant" => Box::new(Qdrant { fields }),
         _ => return None,
     })
 }
