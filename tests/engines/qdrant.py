@@ -99,7 +99,7 @@ def by_client(chunks):
     client = QdrantClient(":memory:")
     client.create_collection("chunks", models.VectorParams(size=2, distance=models.Distance.DOT))
     points = [
-        models.PointStruct(id=number, vector=[1.0, 0.5], payload=payload(chunk))
+        models.PointStruct(id=number, vector=[1.0, 0.5], payload=with_years(payload(chunk)))
         for number, chunk in enumerate(chunks)
     ]
     client.upsert("chunks", points)

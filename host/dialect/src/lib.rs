@@ -3,11 +3,13 @@
 //! A dialect never narrows. What it cannot say exactly it leaves out on the wide side, reports, and leaves to the
 //! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
 
+mod chroma;
 mod fields;
 mod plan;
 mod qdrant;
 mod sqlite;
 
+pub use chroma::Chroma;
 pub use fields::{Fields, Place};
 pub use qdrant::Qdrant;
 pub use sqlite::{Parameter, Sql, Sqlite};
@@ -59,12 +61,13 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["sqlite", "qdrant"];
+pub const NAMES: &[&str] = &["sqlite", "qdrant", "chroma"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
+        "chroma" => Box::new(Chroma { fields }),
         "qdrant" => Box::new(Qdrant { fields }),
         _ => return None,
     })
