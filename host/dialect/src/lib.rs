@@ -4,13 +4,19 @@
 //! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
 
 mod chroma;
+mod elasticsearch;
 mod fields;
+mod opensearch;
+mod pinecone;
 mod plan;
 mod qdrant;
 mod sqlite;
 
 pub use chroma::Chroma;
+pub use elasticsearch::Elasticsearch;
 pub use fields::{Fields, Place};
+pub use opensearch::OpenSearch;
+pub use pinecone::Pinecone;
 pub use qdrant::Qdrant;
 pub use sqlite::{Parameter, Sql, Sqlite};
 
@@ -61,13 +67,16 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["sqlite", "qdrant", "chroma"];
+pub const NAMES: &[&str] = &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         "chroma" => Box::new(Chroma { fields }),
+        "elasticsearch" => Box::new(Elasticsearch { fields }),
+        "opensearch" => Box::new(OpenSearch { fields }),
+        "pinecone" => Box::new(Pinecone { fields }),
         "qdrant" => Box::new(Qdrant { fields }),
         _ => return None,
     })
