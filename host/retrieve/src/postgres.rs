@@ -7,8 +7,8 @@
 use std::cell::{RefCell, RefMut};
 use std::collections::HashSet;
 
-use postgres::types::{ToSql, Type as SqlType};
-use postgres::{Client, Row};
+use ::postgres::types::{ToSql, Type as SqlType};
+use ::postgres::{Client, Row};
 use serde_json::Value as Json;
 use tamis_core::chunk::check_vector;
 use tamis_core::{Chunk, EntityUid, Filter, InputError};
@@ -62,7 +62,9 @@ impl PostgresSource {
     /// If the database cannot be asked, or there is no such table.
     pub fn new(mut client: Client, table: PostgresTable) -> Result<Self, Error> {
         if !matches!(table.language.attributes, PostgresAttributes::Json(_)) {
-            return Err(Error::Question("the chunks of a search come from a column of JSON attributes".to_owned()));
+            return Err(Error::Question(
+                "the chunks of a search come from a column of JSON attributes".to_owned(),
+            ));
         }
         let name = joined(&table.name);
         let asked = client.query_one(
@@ -74,7 +76,7 @@ impl PostgresSource {
         Ok(Self { client: RefCell::new(client), table, approximate: indexes > 0 })
     }
 
-    fn failed(&self) -> impl Fn(postgres::Error) -> Error + use<> {
+    fn failed(&self) -> impl Fn(::postgres::Error) -> Error + use<> {
         Error::postgres(&self.table.name)
     }
 }
@@ -86,9 +88,10 @@ impl VectorSource for PostgresSource {
         };
         check_vector(vector).map_err(|message| Error::Question(format!("the vector: {message}")))?;
         let Translation { native, widened } = self.table.language.translate(filter);
-        let mut client = self.client.try_borrow_mut().map_err(|_| {
-            Error::Question("this connection is in the middle of another search".to_owned())
-        })?;
+        let mut client = self
+            .client
+            .try_borrow_mut()
+            .map_err(|_| Error::Question("this connection is in the middle of another search".to_owned()))?;
         let begun = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         begun.map_err(self.failed())?;
         // From here on dropping it ends the transaction.
@@ -125,7 +128,8 @@ impl Select {
             PostgresAttributes::Columns => "'{}'".to_owned(),
         };
         // The vector comes last: the numbers of the others stand in the condition.
-        let distance = format!("{} <=> ${}::text::vector", quoted(&table.embedding), condition.parameters.len() + 1);
+        let distance =
+            format!("{} <=> ${}::text::vector", quoted(&table.embedding), condition.parameters.len() + 1);
         let text = format!(
             "SELECT {} AS chunk_type, {} AS chunk_id, {attributes}::text AS attributes, {} AS ancestors, {} AS chunk_text,
                     {distance} AS distance
@@ -183,11 +187,18 @@ impl Pages<'_> {
         let failed = self.source.failed();
         let inner = &self.select.text;
         let query = if exact {
-            format!("WITH candidates AS MATERIALIZED ({inner}) SELECT * FROM candidates ORDER BY distance, chunk_id")
+            format!(
+                "WITH candidates AS MATERIALIZED ({inner}) SELECT * FROM candidates ORDER BY distance, chunk_id"
+            )
         } else {
             format!("{inner} ORDER BY distance")
         };
-        let texts = self.select.parameters.iter().map(bound).chain([(Bound::Text(self.select.vector.clone()), SqlType::TEXT)]);
+        let texts = self
+            .select
+            .parameters
+            .iter()
+            .map(bound)
+            .chain([(Bound::Text(self.select.vector.clone()), SqlType::TEXT)]);
         let (values, types): (Vec<Bound>, Vec<SqlType>) = texts.unzip();
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(Bound::sql).collect();
         let statement = format!("DECLARE tamis NO SCROLL CURSOR FOR {query}");
@@ -203,7 +214,10 @@ impl Candidates for Pages<'_> {
         let failed = self.source.failed();
         let mut page = Vec::new();
         while page.len() < wanted {
-            let rows = self.client.query(&format!("FETCH {} FROM tamis", wanted - page.len()), &[]).map_err(&failed)?;
+            let rows = self
+                .client
+                .query(&format!("FETCH {} FROM tamis", wanted - page.len()), &[])
+                .map_err(&failed)?;
             if rows.is_empty() {
                 if self.exact {
                     break;
@@ -227,8 +241,11 @@ impl Pages<'_> {
     fn candidate(&self, row: &Row) -> Result<Candidate, Error> {
         let failed = self.source.failed();
         let id: String = row.try_get("chunk_id").map_err(&failed)?;
-        let unreadable =
-            |source: InputError| Error::Chunk { path: joined(&self.source.table.name), id: id.clone(), source };
+        let unreadable = |source: InputError| Error::Chunk {
+            path: joined(&self.source.table.name),
+            id: id.clone(),
+            source,
+        };
         let attributes: String = row.try_get("attributes").map_err(&failed)?;
         let attributes = match tamis_core::input::parse_json(&attributes).map_err(unreadable)? {
             Json::Object(object) => object,
