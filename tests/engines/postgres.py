@@ -57,14 +57,6 @@ def column(declared):
     return COLUMNS.get(declared, "text")
 
 
-def stored(chunk, path):
-    """What is at a path; None if nothing is."""
-    value = chunk["attributes"]
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
 def main():
     given = cases.read()
     with server() as connection:
@@ -80,7 +72,7 @@ def main():
         marks = ", ".join(f"%s::{kind}" for kind in ["text", "text", "jsonb", "text[]"] + [kind for _, kind in typed])
         for chunk in given["chunks"]:
             row = [chunk["id"], chunk["type"], json.dumps(chunk["attributes"]), chunk["ancestors"]]
-            row += [stored(chunk, path) if given["columns"] else None for path, _ in typed]
+            row += [cases.stored(chunk, path) if given["columns"] else None for path, _ in typed]
             connection.execute(f"INSERT INTO chunks VALUES ({marks})", row)
 
         cursor = psycopg.RawCursor(connection)

@@ -3,13 +3,17 @@
 //! A dialect never narrows. What it cannot say exactly it leaves out on the wide side, reports, and leaves to the
 //! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
 
+mod duckdb;
 mod fields;
+mod lancedb;
 mod plan;
 mod postgres;
 mod sql;
 mod sqlite;
 
+pub use duckdb::DuckDb;
 pub use fields::{Fields, Place};
+pub use lancedb::LanceDb;
 pub use postgres::{Attributes, Postgres};
 pub use sql::{Parameter, Sql};
 pub use sqlite::Sqlite;
@@ -61,11 +65,13 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["postgres", "sqlite"];
+pub const NAMES: &[&str] = &["duckdb", "lancedb", "postgres", "sqlite"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
+        "duckdb" => Box::new(DuckDb { fields }),
+        "lancedb" => Box::new(LanceDb { fields }),
         "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         _ => return None,
