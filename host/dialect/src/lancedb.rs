@@ -41,8 +41,8 @@ impl Language for LanceDb {
     const NAME: &'static str = "LanceDB";
     const TRUE: &'static str = "TRUE";
     const FALSE: &'static str = "FALSE";
-    /// The parser gives up at 50 levels, of which a connective takes two, and takes time that doubles with each beyond; a single test
-    /// adds some. 100 000 values are a megabyte and take a second.
+    /// The parser gives up at 50 levels, of which a connective takes two and a single test some; beyond, what it takes to refuse a
+    /// filter grows eightfold every four levels, to minutes. 100 000 values are a megabyte and take a second.
     const LIMITS: Limits = Limits { list: 100_000, values: 100_000, depth: 16 };
 
     /// There are no parameters.
