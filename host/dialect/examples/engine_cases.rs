@@ -25,7 +25,7 @@ use tamis_core::filter::{Attribute, Comparison, Filter, Operand, Test};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::normal::normalise;
 use tamis_core::{Chunk, EntityUid, Type, Value, metadata};
-use tamis_dialect::{Attributes, Emit, Fields, Postgres, ancestor_key};
+use tamis_dialect::{Emit, Fields, Postgres, PostgresAttributes as Attributes, ancestor_key};
 
 const USAGE: &str = "usage: engine_cases DIALECT [--cases N] [--seed S] [--admitted]";
 

@@ -58,6 +58,8 @@ pub(crate) enum Atom {
 pub(crate) enum Verdict {
     /// It can be expressed exactly.
     Exact,
+    /// It can be expressed exactly, but its negation cannot; the text says why.
+    Unnegated(String),
     /// What it can be expressed by holds for more; the text says why.
     Wider(String),
     /// It cannot be expressed; the text says why.
@@ -183,6 +185,34 @@ impl Plan {
         }
     }
 
+    /// The parts of a conjunction that have at most `most` tests in all, where one of what a set contains counts for each value.
+    /// Says so in `left_out` if these are not all.
+    pub(crate) fn with_tests(self, most: usize, left_out: &mut Vec<String>) -> Plan {
+        if self.tests() <= most {
+            return self;
+        }
+        let parts = if let Plan::And(parts) = self { parts } else { vec![self] };
+        let mut room = most;
+        let fits = |part: &Plan| {
+            let tests = part.tests();
+            let fits = tests <= room;
+            room -= if fits { tests } else { 0 };
+            fits
+        };
+        left_out.push("a part that has too many tests".to_owned());
+        Plan::all(parts.into_iter().filter(fits))
+    }
+
+    fn tests(&self) -> usize {
+        match self {
+            Self::Always | Self::Never => 0,
+            Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::tests).sum(),
+            Self::Not(inner) => inner.tests(),
+            Self::Test(_, Atom::ContainsAny(values, _) | Atom::ContainsAll(values, _)) => values.len(),
+            Self::Test(..) => 1,
+        }
+    }
+
     /// How many values it compares with, and how deep it nests.
     fn size(&self) -> (usize, usize) {
         match self {
@@ -207,6 +237,20 @@ pub(crate) fn plan(
     limits: Limits,
     judge: &dyn Fn(&Field, &Atom) -> Verdict,
 ) -> (Plan, Vec<String>) {
+    plan_by_type(filter, fields, limits, &|field, atom, _| judge(field, atom))
+}
+
+/// Says what a dialect makes of a test, given the type of what is stored in the field wherever something is. There is none
+/// for an attribute of a collection whose chunks were not all admitted, and for one without a declared type.
+pub(crate) type Judge<'a> = &'a dyn Fn(&Field, &Atom, Option<&Type>) -> Verdict;
+
+/// As [`plan`], for databases that cannot ask for the type of what they store.
+pub(crate) fn plan_by_type(
+    filter: &Filter,
+    fields: &Fields,
+    limits: Limits,
+    judge: Judge,
+) -> (Plan, Vec<String>) {
     let mut planner = Planner { fields, limits, judge, left_out: BTreeSet::new() };
     let plan = planner.filter(filter, true);
     let plan = planner.fit(plan);
@@ -216,7 +260,7 @@ pub(crate) fn plan(
 struct Planner<'a> {
     fields: &'a Fields,
     limits: Limits,
-    judge: &'a dyn Fn(&Field, &Atom) -> Verdict,
+    judge: Judge<'a>,
     left_out: BTreeSet<String>,
 }
 
@@ -248,7 +292,7 @@ impl Planner<'_> {
         if wide { Plan::Always } else { Plan::Never }
     }
 
-    fn test(&mut self, what: &str, field: &Field, atom: Atom, wide: bool) -> Plan {
+    fn test(&mut self, what: &str, field: &Field, atom: Atom, stored: Option<&Type>, wide: bool) -> Plan {
         let (count, most) = (atom.values().len(), self.limits.list);
         if count > most {
             return self.leave_out(
@@ -257,8 +301,11 @@ impl Planner<'_> {
                 wide,
             );
         }
-        match (self.judge)(field, &atom) {
+        match (self.judge)(field, &atom, stored) {
             Verdict::Exact => Plan::Test(field.clone(), atom),
+            // Where a test is wanted to hold, an even number of negations encloses it.
+            Verdict::Unnegated(_) if wide => Plan::Test(field.clone(), atom),
+            Verdict::Unnegated(why) => self.leave_out(what, &why, wide),
             Verdict::Wider(why) => {
                 let left_out = self.leave_out(what, &why, wide);
                 if wide { Plan::Test(field.clone(), atom) } else { left_out }
@@ -270,8 +317,9 @@ impl Planner<'_> {
     fn attribute(&mut self, attribute: &Attribute, test: &Test, wide: bool) -> Plan {
         let (name, field) = (path_text(&attribute.path), Field::Attribute(self.fields.of(&attribute.path)));
         let declared = attribute.declared.as_ref();
+        let stored = declared.filter(|_| self.fields.admitted);
         if *test == Test::Readable && self.fields.admitted {
-            return self.test(&format!("`{name}`"), &field, Atom::Present, wide);
+            return self.test(&format!("`{name}`"), &field, Atom::Present, stored, wide);
         }
         if *test == Test::Readable && declared.is_none() {
             return self.readable(&format!("`{name}`"), &field, wide);
@@ -286,13 +334,15 @@ impl Planner<'_> {
                 .into_iter()
                 .map(|atom| match atom {
                     // Only a readable value equals one.
-                    Atom::OneOf(_) | Atom::Present => self.test(&format!("`{name}`"), &field, atom, wide),
+                    Atom::OneOf(_) | Atom::Present => {
+                        self.test(&format!("`{name}`"), &field, atom, stored, wide)
+                    }
                     _ if loose && !wide => self.leave_out(&format!("`{name}`"), LOOSE, wide),
                     _ => {
                         if loose {
                             self.leave_out(&format!("`{name}`"), LOOSE, wide);
                         }
-                        self.test(&format!("`{name}`"), &field, atom, wide)
+                        self.test(&format!("`{name}`"), &field, atom, stored, wide)
                     }
                 })
                 .collect()
@@ -307,10 +357,10 @@ impl Planner<'_> {
     fn readable(&mut self, what: &str, field: &Field, wide: bool) -> Plan {
         self.leave_out(what, "whether what no type is declared for can be read", wide);
         if wide {
-            return self.test(what, field, Atom::Present, wide);
+            return self.test(what, field, Atom::Present, None, wide);
         }
         let kinds = [Kind::Text, Kind::Integer, Kind::Boolean];
-        Plan::any(kinds.map(|kind| self.test(what, field, Atom::Is(kind), wide)))
+        Plan::any(kinds.map(|kind| self.test(what, field, Atom::Is(kind), None, wide)))
     }
 
     fn entity_type(&mut self, test: &Test, wide: bool) -> Plan {
@@ -338,7 +388,7 @@ impl Planner<'_> {
             Place::Field(field) => {
                 let field = Field::Column(field.clone());
                 let names = names.into_iter().map(Scalar::Text).collect();
-                self.test("the type of the chunk", &field, Atom::OneOf(names), wide)
+                self.test("the type of the chunk", &field, Atom::OneOf(names), Some(&Type::String), wide)
             }
         }
     }
@@ -365,7 +415,7 @@ impl Planner<'_> {
             let ids = of_type.map(|uid| Scalar::Text(uid.id.clone())).collect();
             parts.push(Plan::all([
                 self.type_is_one_of(vec![entity_type.to_owned()], wide),
-                self.test("the id of the chunk", &field, Atom::OneOf(ids), wide),
+                self.test("the id of the chunk", &field, Atom::OneOf(ids), Some(&Type::String), wide),
             ]));
         }
         Plan::any(parts)
@@ -395,7 +445,7 @@ impl Planner<'_> {
         match &self.fields.ancestors {
             Place::Field(field) => {
                 let field = Field::Column(field.clone());
-                self.test(WHAT, &field, atom, wide)
+                self.test(WHAT, &field, atom, Some(&Type::Set(Box::new(Type::String))), wide)
             }
             _ => self.leave_out(WHAT, "the collection does not hold them", wide),
         }
@@ -604,6 +654,44 @@ mod tests {
         let mut fields = Fields { entity_type, admitted, ..Fields::default() };
         fields.attributes.insert(vec!["mapped".to_owned()], vec!["a".to_owned(), "b".to_owned()]);
         plan(&Filter::from_json(text).unwrap(), &fields, LIMITS, &judge)
+    }
+
+    #[test]
+    fn what_cannot_be_negated_is_kept_where_it_is_not() {
+        let a = Plan::Test(Field::Attribute(vec!["a".to_owned()]), Atom::Present);
+        let not = |text: &str| format!(r#"{{"op":"not","arg":{text}}}"#);
+        let exists = r#"{"op":"exists","attr":["a"],"type":"Long"}"#;
+        let planned = |text: &str, admitted| {
+            let fields = Fields { admitted, ..Fields::default() };
+            plan_by_type(&Filter::from_json(text).unwrap(), &fields, LIMITS, &|_, _, stored| match stored {
+                Some(Type::Long) => Verdict::Unnegated("no".to_owned()),
+                _ => Verdict::Exact,
+            })
+        };
+        assert_eq!(planned(exists, true), (a.clone(), vec![]));
+        assert_eq!(planned(&not(&not(exists)), true), (a.clone(), vec![]));
+        assert_eq!(planned(&not(exists), true), (Plan::Always, vec!["`a`: no".to_owned()]));
+        assert_eq!(planned(&not(exists), false), (Plan::Not(Box::new(a)), vec![]));
+    }
+
+    #[test]
+    fn tests_are_counted() {
+        let field = || Field::Attribute(vec!["a".to_owned()]);
+        let set =
+            || Plan::Test(field(), Atom::ContainsAny(vec![Scalar::Integer(1), Scalar::Integer(2)], None));
+        let one = || Plan::Test(field(), Atom::OneOf(vec![Scalar::Integer(1), Scalar::Integer(2)]));
+        let and = || Plan::And(vec![one(), Plan::Or(vec![set(), one()]), Plan::Not(Box::new(one()))]);
+        for (plan, most, expected) in [
+            (and(), 5, and()),
+            (and(), 4, Plan::And(vec![one(), Plan::Or(vec![set(), one()])])),
+            (and(), 3, Plan::And(vec![one(), Plan::Not(Box::new(one()))])),
+            (and(), 1, one()),
+            (Plan::Or(vec![set(), one()]), 2, Plan::Always),
+        ] {
+            let mut left_out = Vec::new();
+            let whole = plan == expected;
+            assert_eq!((plan.with_tests(most, &mut left_out), left_out.is_empty()), (expected, whole));
+        }
     }
 
     fn test(name: &str) -> String {
