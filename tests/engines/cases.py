@@ -9,6 +9,14 @@ def read():
     return json.load(sys.stdin)
 
 
+def stored(chunk, path):
+    """What a chunk has at a path; None if nothing."""
+    value = chunk["attributes"]
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def check(given, select):
     """Runs `select(native)`, which returns ids, for every case, and leaves with 1 if one of them selects too little, or too
     much where it is said to be exact."""

@@ -32,12 +32,14 @@ def server():
 
     def run(program, *arguments):
         command = [*user, PROGRAMS / program, "-D", f"{folder}/data", *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        environment = {**os.environ, "LOCPATH": folder}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
 
     try:
-        # Where there is one, a locale whose order is not that of bytes: the filters must not depend on it.
-        known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=True).stdout.split()
-        locale = next((name for name in known if name.startswith("en_") and "utf" in name.lower()), "C.UTF-8")
+        # Where it can be made, a locale whose order is not that of bytes: the filters must not depend on it.
+        make = ["localedef", "-i", "en_US", "-f", "UTF-8", f"{folder}/en_US.UTF-8"]
+        made = shutil.which(make[0]) and not subprocess.run(make, capture_output=True, check=False).returncode
+        locale = "en_US.UTF-8" if made else "C.UTF-8"
         run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", f"--locale={locale}")
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
@@ -57,14 +59,6 @@ def column(declared):
     return COLUMNS.get(declared, "text")
 
 
-def stored(chunk, path):
-    """What is at a path; None if nothing is."""
-    value = chunk["attributes"]
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
 def main():
     given = cases.read()
     with server() as connection:
@@ -80,7 +74,7 @@ def main():
         marks = ", ".join(f"%s::{kind}" for kind in ["text", "text", "jsonb", "text[]"] + [kind for _, kind in typed])
         for chunk in given["chunks"]:
             row = [chunk["id"], chunk["type"], json.dumps(chunk["attributes"]), chunk["ancestors"]]
-            row += [stored(chunk, path) if given["columns"] else None for path, _ in typed]
+            row += [cases.stored(chunk, path) if given["columns"] else None for path, _ in typed]
             connection.execute(f"INSERT INTO chunks VALUES ({marks})", row)
 
         cursor = psycopg.RawCursor(connection)

@@ -63,3 +63,13 @@ fn qdrant_selects_what_a_filter_matches() {
 fn chroma_selects_what_a_filter_matches() {
     check("chroma.py", "chroma", 10);
 }
+
+#[test]
+fn duckdb_selects_what_a_filter_matches() {
+    check("duckdb.py", "duckdb", 50);
+}
+
+#[test]
+fn lancedb_selects_what_a_filter_matches() {
+    check("lancedb.py", "lancedb", 50);
+}

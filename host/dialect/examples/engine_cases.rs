@@ -146,8 +146,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    // What is ill-typed has no place in a column.
-    let mut random = Random { state: seed as u64, admitted: admitted || columns, columns };
+    let mut random = Random { state: seed as u64, admitted, columns };
     let chunks: Vec<Chunk> = (0..CHUNKS).map(|index| chunk(&mut random, index, &declared)).collect();
     let cases: Vec<Json> = (0..cases).map(|index| case(&mut random, index, emit.as_ref(), &chunks)).collect();
     let chunks: Vec<Json> = chunks.iter().map(chunk_json).collect();
@@ -185,16 +184,21 @@ fn chunk_json(chunk: &Chunk) -> Json {
 fn chunk(random: &mut Random, index: usize, declared: &[FootprintAttribute]) -> Chunk {
     let mut chunk = Chunk::new(id(index));
     chunk.uid.entity_type = random.pick(&CHUNK_TYPES).to_owned();
-    for (path, _, values, others) in ATTRIBUTES {
+    for (names, declared, values, others) in ATTRIBUTES {
+        let mut others = list(others);
+        if random.columns {
+            let declared = attribute(names, declared).declared;
+            others.retain(|other| declared.as_ref().is_some_and(|declared| has_place(other, declared)));
+        }
         let stored = match random.below(20) {
             0..4 => continue,
             4 => Json::Null,
-            5..8 if !random.admitted => random.pick(&list(others)),
+            5..8 if !random.admitted && !others.is_empty() => random.pick(&others),
             _ => random.pick(&list(values)),
         };
-        put(&mut chunk.attributes, path, stored);
+        put(&mut chunk.attributes, names, stored);
     }
-    if !random.admitted && random.below(10) == 0 {
+    if !random.admitted && !random.columns && random.below(10) == 0 {
         chunk
             .attributes
             .insert("org".to_owned(), random.pick(&list(r#"["hr", ["hr"], [{"unit": "hr"}], null]"#)));
@@ -204,6 +208,20 @@ fn chunk(random: &mut Random, index: usize, declared: &[FootprintAttribute]) -> 
     }
     normalise(&mut chunk, declared);
     chunk
+}
+
+/// Whether a column for values of a type takes this, as databases do: any text for a point in time, and null in a list.
+fn has_place(other: &Json, declared: &Type) -> bool {
+    match declared {
+        Type::Bool => other.is_boolean(),
+        Type::Long => other.is_i64(),
+        Type::Decimal => other.is_number(),
+        Type::String | Type::Entity(_) | Type::Datetime | Type::Duration | Type::Ip => other.is_string(),
+        Type::Set(element) => other.as_array().is_some_and(|elements| {
+            elements.iter().all(|stored| stored.is_null() || has_place(stored, element))
+        }),
+        Type::Record(_) => false,
+    }
 }
 
 /// Ids are texts of any kind too.
@@ -295,7 +313,7 @@ fn leaf(random: &mut Random) -> Filter {
         _ => {
             let known = if random.columns { ATTRIBUTES.len() - 1 } else { ATTRIBUTES.len() };
             let (path, declared, values, _) = random.pick(ATTRIBUTES.get(..known).unwrap_or_default());
-            let declared = declared.filter(|_| random.admitted || random.below(4) > 0);
+            let declared = declared.filter(|_| random.admitted || random.columns || random.below(4) > 0);
             let attribute = attribute(path, declared);
             let test = attribute_test(random, attribute.declared.as_ref(), &list(values));
             (Operand::Attribute(attribute), test)

@@ -4,8 +4,10 @@
 //! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
 
 mod chroma;
+mod duckdb;
 mod elasticsearch;
 mod fields;
+mod lancedb;
 mod opensearch;
 mod pinecone;
 mod plan;
@@ -15,8 +17,10 @@ mod sql;
 mod sqlite;
 
 pub use chroma::Chroma;
+pub use duckdb::DuckDb;
 pub use elasticsearch::Elasticsearch;
 pub use fields::{Fields, Place};
+pub use lancedb::LanceDb;
 pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
 pub use postgres::{Attributes as PostgresAttributes, Postgres};
@@ -71,19 +75,30 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] =
-    &["chroma", "elasticsearch", "opensearch", "pinecone", "postgres", "qdrant", "sqlite"];
+pub const NAMES: &[&str] = &[
+    "chroma",
+    "duckdb",
+    "elasticsearch",
+    "lancedb",
+    "opensearch",
+    "pinecone",
+    "postgres",
+    "qdrant",
+    "sqlite",
+];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
-        "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
-        "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         "chroma" => Box::new(Chroma { fields }),
+        "duckdb" => Box::new(DuckDb { fields }),
         "elasticsearch" => Box::new(Elasticsearch { fields }),
+        "lancedb" => Box::new(LanceDb { fields }),
         "opensearch" => Box::new(OpenSearch { fields }),
         "pinecone" => Box::new(Pinecone { fields }),
+        "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
         "qdrant" => Box::new(Qdrant { fields }),
+        "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         _ => return None,
     })
 }

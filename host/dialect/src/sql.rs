@@ -69,7 +69,7 @@ pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fie
     };
     let (planned, mut left_out) = plan(filter, fields, limits, &judge);
     let whole = Writer::write(language, &planned);
-    if whole.fits(L::LIMITS.values) {
+    if whole.fits(L::LIMITS.values, 0) {
         return Translation { native: whole.sql, widened: left_out };
     }
     let parts = match planned {
@@ -77,9 +77,11 @@ pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fie
         other => vec![other],
     };
     let mut room = L::LIMITS.values;
+    // The tree that joins the parts again.
+    let joins = parts.len().next_power_of_two().ilog2();
     let fits = |part: &Plan| {
         let written = Writer::write(language, part);
-        let fits = written.fits(room);
+        let fits = written.fits(room, joins as usize);
         if fits {
             room -= written.values;
         }
@@ -126,9 +128,9 @@ impl<'a, L: Language> Writer<'a, L> {
         writer
     }
 
-    /// Whether the database takes it, with `room` for so many values.
-    fn fits(&self, room: usize) -> bool {
-        self.values <= room && self.deepest <= L::LIMITS.depth
+    /// Whether the database takes it, with `room` for so many values, inside so many connectives.
+    fn fits(&self, room: usize, outside: usize) -> bool {
+        self.values <= room && self.deepest + outside <= L::LIMITS.depth
     }
 
     /// Writes the dialect's own words.
@@ -140,6 +142,11 @@ impl<'a, L: Language> Writer<'a, L> {
     pub(crate) fn bind(&mut self, parameter: Parameter) {
         let mark = self.mark(parameter);
         self.text(&mark);
+    }
+
+    /// Counts values that are written as literals.
+    pub(crate) fn count(&mut self, literals: usize) {
+        self.values += literals;
     }
 
     /// Binds a value; the text is to refer to it by what this returns.
