@@ -6,6 +6,7 @@
 mod chroma;
 mod elasticsearch;
 mod fields;
+mod milvus;
 mod opensearch;
 mod pinecone;
 mod plan;
@@ -15,6 +16,7 @@ mod sqlite;
 pub use chroma::Chroma;
 pub use elasticsearch::Elasticsearch;
 pub use fields::{Fields, Place};
+pub use milvus::{Expression, Milvus};
 pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
 pub use qdrant::Qdrant;
@@ -67,7 +69,8 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] = &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone"];
+pub const NAMES: &[&str] =
+    &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone", "milvus"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
@@ -77,6 +80,7 @@ pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
         "elasticsearch" => Box::new(Elasticsearch { fields }),
         "opensearch" => Box::new(OpenSearch { fields }),
         "pinecone" => Box::new(Pinecone { fields }),
+        "milvus" => Box::new(Milvus { fields, ..Milvus::default() }),
         "qdrant" => Box::new(Qdrant { fields }),
         _ => return None,
     })
