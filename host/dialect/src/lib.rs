@@ -12,6 +12,7 @@ mod pinecone;
 mod plan;
 mod qdrant;
 mod sqlite;
+mod weaviate;
 
 pub use chroma::Chroma;
 pub use elasticsearch::Elasticsearch;
@@ -21,6 +22,7 @@ pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
 pub use qdrant::Qdrant;
 pub use sqlite::{Parameter, Sql, Sqlite};
+pub use weaviate::Weaviate;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -70,7 +72,7 @@ impl<N> Translation<N> {
 
 /// The names of all dialects, as the command line knows them.
 pub const NAMES: &[&str] =
-    &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone", "milvus"];
+    &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone", "milvus", "weaviate"];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
@@ -80,6 +82,7 @@ pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
         "elasticsearch" => Box::new(Elasticsearch { fields }),
         "opensearch" => Box::new(OpenSearch { fields }),
         "pinecone" => Box::new(Pinecone { fields }),
+        "weaviate" => Box::new(Weaviate { fields }),
         "milvus" => Box::new(Milvus { fields, ..Milvus::default() }),
         "qdrant" => Box::new(Qdrant { fields }),
         _ => return None,
