@@ -72,6 +72,8 @@ fn judge(field: &Field, atom: &Atom, stored: Option<&Type>) -> Verdict {
         (Atom::IsArray(_), _) | (Atom::Present, None | Some(Type::Set(_) | Type::Record(_))) => {
             inexpressible("an empty set cannot be told from none")
         }
+        // In the order of texts, should they be mapped so, 10 is before 9.
+        (Atom::Compare(..), None) => inexpressible("the order of what may be of any type"),
         (_, None) => wider("whether it is a value of the type that it is compared with"),
         _ if matches!(field, Field::Attribute(path) if path.len() > 1) => {
             wider("whether it is inside objects, and not in an array of them")
@@ -215,6 +217,7 @@ mod tests {
         for filter in [
             r#"{"op":"exists","attr":["a"],"type":"Set<String>"}"#,
             r#"{"op":"exists","attr":["a"]}"#,
+            r#"{"op":"less","attr":["a"],"value":1}"#,
             r#"{"op":"equals","attr":["a.b"],"type":"Long","value":1}"#,
             r#"{"op":"equals","attr":["a*"],"type":"Long","value":1}"#,
             r#"{"op":"equals","attr":["_id"],"type":"Long","value":1}"#,

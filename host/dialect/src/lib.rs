@@ -8,6 +8,7 @@ mod duckdb;
 mod elasticsearch;
 mod fields;
 mod lancedb;
+mod milvus;
 mod opensearch;
 mod pinecone;
 mod plan;
@@ -15,18 +16,104 @@ mod postgres;
 mod qdrant;
 mod sql;
 mod sqlite;
+mod weaviate;
 
 pub use chroma::Chroma;
 pub use duckdb::DuckDb;
 pub use elasticsearch::Elasticsearch;
 pub use fields::{Fields, Place};
 pub use lancedb::LanceDb;
+pub use milvus::{Expression, Milvus};
 pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
 pub use postgres::{Attributes as PostgresAttributes, Postgres};
 pub use qdrant::Qdrant;
 pub use sql::{Parameter, Sql};
 pub use sqlite::Sqlite;
+pub use weaviate::Weaviate;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tamis_core::{EntityUid, Filter};
+
+/// One database's filter language.
+pub trait Dialect {
+    /// What a filter becomes: text with parameters, a JSON tree.
+    type Native: Serialize;
+
+    /// The name that the command line knows it by.
+    fn name(&self) -> &'static str;
+
+    /// Translates a filter. The result selects every chunk that the filter matches.
+    fn translate(&self, filter: &Filter) -> Translation<Self::Native>;
+}
+
+/// Any dialect, for who only passes on what a filter becomes.
+pub trait Emit {
+    /// As [`Dialect::translate`], in JSON.
+    fn emit(&self, filter: &Filter) -> Translation<Json>;
+}
+
+impl<D: Dialect> Emit for D {
+    fn emit(&self, filter: &Filter) -> Translation<Json> {
+        let Translation { native, widened } = self.translate(filter);
+        // Nothing here has keys that are not texts, so this cannot fail; `null` is no filter in any dialect.
+        Translation { native: serde_json::to_value(native).unwrap_or_default(), widened }
+    }
+}
+
+/// A filter in a database's own language.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Translation<N> {
+    /// The translation.
+    pub native: N,
+    /// What was left out, in words. If this is empty, the translation selects exactly what the filter matches.
+    pub widened: Vec<String>,
+}
+
+impl<N> Translation<N> {
+    /// Whether the translation selects exactly what the filter matches.
+    pub fn is_exact(&self) -> bool {
+        self.widened.is_empty()
+    }
+}
+
+/// The names of all dialects, as the command line knows them.
+pub const NAMES: &[&str] = &[
+    "chroma",
+    "duckdb",
+    "elasticsearch",
+    "lancedb",
+    "milvus",
+    "opensearch",
+    "pinecone",
+    "postgres",
+    "qdrant",
+    "sqlite",
+    "weaviate",
+];
+mod opensearch;
+mod pinecone;
+mod plan;
+mod postgres;
+mod qdrant;
+mod sql;
+mod sqlite;
+mod weaviate;
+
+pub use chroma::Chroma;
+pub use duckdb::DuckDb;
+pub use elasticsearch::Elasticsearch;
+pub use fields::{Fields, Place};
+pub use lancedb::LanceDb;
+pub use milvus::{Expression, Milvus};
+pub use opensearch::OpenSearch;
+pub use pinecone::Pinecone;
+pub use postgres::{Attributes as PostgresAttributes, Postgres};
+pub use qdrant::Qdrant;
+pub use sql::{Parameter, Sql};
+pub use sqlite::Sqlite;
+pub use weaviate::Weaviate;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -86,6 +173,17 @@ pub const NAMES: &[&str] = &[
     "qdrant",
     "sqlite",
 ];
+pub const NAMES: &[&str] = &[
+    "chroma",
+    "elasticsearch",
+    "milvus",
+    "opensearch",
+    "pinecone",
+    "postgres",
+    "qdrant",
+    "sqlite",
+    "weaviate",
+];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
@@ -94,11 +192,13 @@ pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
         "duckdb" => Box::new(DuckDb { fields }),
         "elasticsearch" => Box::new(Elasticsearch { fields }),
         "lancedb" => Box::new(LanceDb { fields }),
+        "milvus" => Box::new(Milvus { fields, ..Milvus::default() }),
         "opensearch" => Box::new(OpenSearch { fields }),
         "pinecone" => Box::new(Pinecone { fields }),
         "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
         "qdrant" => Box::new(Qdrant { fields }),
         "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
+        "weaviate" => Box::new(Weaviate { fields }),
         _ => return None,
     })
 }
