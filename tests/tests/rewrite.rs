@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Filter, Request};
+use tamis_dialect::Fields;
 use tamis_tests::cedar::ours::{self, Narrowed};
 use tamis_tests::generate::{hold, sample};
 use tamis_tests::rewriting::{self, SCHEMA};
@@ -89,16 +90,20 @@ fn what_policies_say_every_day_is_exact() {
     }
 }
 
+/// The only example in JSON of a document.
+fn example(document: &str) -> String {
+    let text = std::fs::read_to_string(tamis_tests::root().join(document)).unwrap();
+    let mut examples = text.split("```json\n").skip(1).filter_map(|part| part.split("```").next());
+    let example = examples.next().unwrap().to_owned();
+    assert_eq!(examples.next(), None, "{document} has several");
+    example
+}
+
 #[test]
-fn the_documented_filter_is_one() {
-    let text = std::fs::read_to_string(tamis_tests::root().join("wit/FILTER.md")).unwrap();
-    let examples: Vec<&str> =
-        text.split("```json\n").skip(1).filter_map(|part| part.split("```").next()).collect();
-    assert_eq!(examples.len(), 1);
-    for example in examples {
-        let filter = Filter::from_json(example).unwrap();
-        assert_eq!(Filter::from_json_value(&filter.to_json()).unwrap(), filter);
-    }
+fn what_is_documented_can_be_read() {
+    let filter = Filter::from_json(&example("wit/FILTER.md")).unwrap();
+    assert_eq!(Filter::from_json_value(&filter.to_json()).unwrap(), filter);
+    assert!(Fields::from_json(&example("host/dialect/README.md")).unwrap().admitted);
 }
 
 #[test]
