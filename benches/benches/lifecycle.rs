@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::os::unix::fs::PermissionsExt;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tamis_benches::cedar::{CLEARANCE, component};
 use tamis_benches::{clearance, company, request};
+use tamis_core::Query;
 use tamis_runtime::{Cache, Limits, Policy, PolicyHandle, Runtime, RuntimeConfig};
 
 fn instantiate(criterion: &mut Criterion) {
@@ -51,5 +53,40 @@ fn replace(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, instantiate, load, replace);
+/// Policies from Cedar share their engine, whose functions are compiled once in a process.
+fn replace_cedar(criterion: &mut Criterion) {
+    let policy = |level: u64| {
+        CLEARANCE.replace("resource.access_level <=", &format!("resource.access_level + {level} <="))
+    };
+    let runtime = Runtime::shared().expect("runtime");
+    let handle = PolicyHandle::new(&runtime, &component(CLEARANCE), Limits::default()).expect("policy");
+    let mut group = criterion.benchmark_group("lifecycle/replace Cedar");
+    group.sample_size(20);
+    let mut next = 0;
+    group.bench_function("policies that were never seen, from source to serving", |bencher| {
+        bencher.iter(|| {
+            next += 1;
+            handle.replace(&component(&policy(next))).expect("replaced")
+        });
+    });
+    group.finish();
+}
+
+/// What a search asks first.
+fn rewrite(criterion: &mut Criterion) {
+    let request = request();
+    let policy =
+        Policy::load(&Runtime::shared().expect("runtime"), &component(CLEARANCE), &Limits::default());
+    let policy = policy.expect("policy");
+    let query = Query { collection: String::new(), k: 10 };
+    let mut session = policy.session(&request).expect("session");
+    criterion.bench_function("lifecycle/rewrite a query", |bencher| {
+        bencher.iter(|| session.rewrite(black_box(&query)).expect("rewrite"));
+    });
+    criterion.bench_function("lifecycle/rewrite a query in a new instance", |bencher| {
+        bencher.iter(|| policy.rewrite(&request, black_box(&query)).expect("rewrite"));
+    });
+}
+
+criterion_group!(benches, instantiate, load, replace, replace_cedar, rewrite);
 criterion_main!(benches);

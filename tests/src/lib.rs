@@ -1,6 +1,7 @@
 //! What the tests share: example policies built from source, requests, chunks.
 
 pub mod cedar;
+pub mod engines;
 pub mod generate;
 pub mod hostile;
 pub mod rewriting;

@@ -17,7 +17,7 @@ pub const SCHEMA: &str = r#"
     };
     entity Chunk in [Folder] {
         tenant: String, level: Long, acl: Set<String>, readers: Set<Group>, owner: User, reader?: Group, price: decimal,
-        at: datetime, keep: duration, source: ipaddr, public: Bool, title: String, meta: { team: String, n?: Long },
+        at: datetime, keep: duration, source: ipaddr, public: Bool, title: String, meta: { team: String, n?: Long, deep: { acl: Set<String>, on: Bool } },
         numbers: Set<Long>, mixed: Long,
     } tags String;
     entity Note { mixed: String };
@@ -58,6 +58,9 @@ const EXACT: &[&str] = &[
     "resource.title like \"a\\*\"",
     "resource has reader",
     "resource has reader && principal in resource.reader",
+    "resource.meta.team == principal.tenant",
+    "resource.meta.deep.acl.containsAny(principal.roles)",
+    "resource.meta.deep.on",
     "resource.at < context.now",
     "resource.at == principal.since",
     "resource.keep >= principal.span",
@@ -79,8 +82,8 @@ const INEXACT: &[&str] = &[
     "resource.acl.containsAny(resource.numbers)",
     "resource.level + 1 < principal.clearance",
     "resource.owner.tenant == principal.tenant",
-    "resource.meta.team == principal.tenant",
     "resource.meta has n && resource.meta.n < 2",
+    "!(resource.meta has n) || resource.meta.n < 2",
     "resource.title like \"*b\"",
     "resource.title like \"a*b*\"",
     "resource.source.isInRange(principal.address)",
@@ -222,10 +225,8 @@ fn object(members: Vec<Named>) -> BoxedStrategy<Json> {
 
 /// A chunk, in the form of a line of a file of chunks.
 pub fn chunk() -> BoxedStrategy<Json> {
-    let meta = prop_oneof![
-        word().prop_map(|team| json!({"team": team})),
-        (word(), number()).prop_map(|(team, n)| json!({"team": team, "n": n})),
-    ];
+    let deep = object(vec![("acl", words()), ("on", flag())]);
+    let meta = object(vec![("team", word()), ("n", number()), ("deep", deep), ("other", word())]);
     let groups = prop::collection::vec(entity("Group", &["a", "b"]), 0..3).prop_map(|groups| json!(groups));
     let attributes = object(vec![
         ("tenant", word()),
@@ -240,7 +241,7 @@ pub fn chunk() -> BoxedStrategy<Json> {
         ("source", call("ip", ADDRESSES)),
         ("public", flag()),
         ("title", word()),
-        ("meta", meta.boxed()),
+        ("meta", meta),
         ("numbers", numbers()),
         ("mixed", number()),
     ]);

@@ -152,7 +152,8 @@ fn a_batch_of_many_frames_is_decided_as_one() {
 /// Ten times what a policy may use for dictionaries: the session goes on with new instances.
 #[test]
 fn more_values_than_fit_in_memory_are_decided() {
-    let policy = load("clearance");
+    let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
     let bob = user("bob", "acme", 1, &["analyst"]);
     let mut session = policy.session(&bob).unwrap();
     let mut allowed = 0;

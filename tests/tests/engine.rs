@@ -117,3 +117,77 @@ fn a_session_may_go_on_for_long() {
         assert_eq!(decision.allow, number.is_multiple_of(2), "{number}: {decision:?}");
     }
 }
+
+/// An expression that nests as deep as the compiler lets it: `wrap` puts one level around what is there.
+fn deepest(innermost: &str, wrap: impl Fn(&str) -> String) -> (String, Vec<u8>) {
+    let compiled = |text: &str| {
+        tamis_compiler::compile("deep", Named { name: "deep.cedar", text }, None)
+            .map(|compiled| compiled.component)
+    };
+    let policy = |condition: &str| format!("permit(principal, action, resource) when {{ {condition} }};");
+    let (mut condition, mut deepest) = (innermost.to_owned(), None);
+    loop {
+        let text = policy(&condition);
+        match compiled(&text) {
+            Ok(component) => deepest = Some((condition.clone(), component)),
+            Err(error) => {
+                assert!(error.to_string().contains("deep"), "{error}");
+                return deepest.unwrap();
+            }
+        }
+        condition = wrap(&condition);
+    }
+}
+
+#[test]
+fn what_nests_as_deep_as_it_may_is_decided() {
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    let chunks = [tamis_tests::chunk(r#"{"id":"1","attributes":{"n":1,"yes":true}}"#)];
+    for (name, (condition, component)) in [
+        ("not", deepest("resource.yes", |inner| format!("!({inner})"))),
+        ("if", deepest("resource.yes", |inner| format!("if {inner} then resource.yes else false"))),
+        ("set", deepest("resource.yes", |inner| format!("[{inner}].contains(true)"))),
+        ("record", deepest("resource.yes", |inner| format!("{{a: {inner}}}.a"))),
+        (
+            "right",
+            deepest("resource.n == 1", |inner| format!("resource.n - 1 == 0 - (if {inner} then 0 else 1)")),
+        ),
+    ] {
+        assert!(condition.len() > 300, "{name}");
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let alone = policy.explain(&request, &chunks).unwrap().remove(0);
+        assert!(alone.errors.is_empty(), "{name}: {alone:?}");
+        assert_eq!(policy.filter(&request, &chunks).unwrap()[0].allow, alone.allow, "{name}");
+        let query = tamis_core::Query { collection: String::new(), k: 1 };
+        let rewrite = policy.rewrite(&request, &query).unwrap();
+        assert!(rewrite.filter.matches(&chunks[0]) || !alone.allow, "{name}");
+    }
+}
+
+#[test]
+fn chains_are_as_long_as_people_write_them() {
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    let chunks = [0, 1].map(|n| tamis_tests::chunk(&format!(r#"{{"id":"{n}","attributes":{{"n":{n}}}}}"#)));
+    let links = 3_000;
+    for (condition, allowed) in [
+        (format!("resource.n{} == {links}", " + 1".repeat(links)), [true, false]),
+        (format!("resource.n{} == 1", " * 1".repeat(links)), [false, true]),
+        (format!("resource.n{} == 0", " - resource.n + resource.n".repeat(links)), [true, false]),
+        (format!("{}resource.n == 1", "resource.n == 2 || ".repeat(links)), [false, true]),
+        (format!("{}resource.n == 1", "resource.n == 1 && ".repeat(links)), [false, true]),
+    ] {
+        let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+        let component =
+            tamis_compiler::compile("chain", Named { name: "chain", text: &text }, None).unwrap().component;
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let alone = policy.explain(&request, &chunks).unwrap();
+        assert_eq!([alone[0].allow, alone[1].allow], allowed, "{}", &text[..100]);
+        let together = policy.filter(&request, &chunks).unwrap();
+        assert_eq!([together[0].allow, together[1].allow], allowed);
+        let query = tamis_core::Query { collection: String::new(), k: 1 };
+        let rewrite = policy.rewrite(&request, &query).unwrap();
+        assert!(chunks.iter().zip(allowed).all(|(chunk, allow)| rewrite.filter.matches(chunk) || !allow));
+    }
+}

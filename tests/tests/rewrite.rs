@@ -8,8 +8,8 @@ use std::cell::Cell;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use serde_json::Value as Json;
-use tamis_core::{Chunk, Request};
+use serde_json::{Value as Json, json};
+use tamis_core::{Chunk, Filter, Request};
 use tamis_tests::cedar::ours::{self, Narrowed};
 use tamis_tests::generate::{hold, sample};
 use tamis_tests::rewriting::{self, SCHEMA};
@@ -87,4 +87,32 @@ fn what_policies_say_every_day_is_exact() {
         }
         assert!(selective > 0 && allowed > 0, "{condition} is never put to the test");
     }
+}
+
+#[test]
+fn the_documented_filter_is_one() {
+    let text = std::fs::read_to_string(tamis_tests::root().join("wit/FILTER.md")).unwrap();
+    let examples: Vec<&str> =
+        text.split("```json\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    assert_eq!(examples.len(), 1);
+    for example in examples {
+        let filter = Filter::from_json(example).unwrap();
+        assert_eq!(Filter::from_json_value(&filter.to_json()).unwrap(), filter);
+    }
+}
+
+#[test]
+fn a_subject_in_many_groups_makes_one_list() {
+    let groups: Vec<Json> = (0..5_000).map(|n| json!({"type": "Group", "id": format!("g{n}")})).collect();
+    let request = json!({
+        "subject": {"type": "User", "id": "u", "properties": {"tenant": "a"}, "parents": groups},
+        "action": {"name": "read"},
+    });
+    let line = json!({"id": "1", "attributes": {"readers": ["g4999"], "owner": "v"}});
+    let policies = r#"permit(principal, action, resource) when { principal in resource.readers || principal in resource.owner };"#;
+    let narrowed = narrow(policies, Some(SCHEMA), &[request], &[line]).unwrap().remove(0);
+    assert!(narrowed.exact && narrowed.matched == 1);
+    let text = narrowed.filter.to_json().to_string();
+    assert_eq!(text.matches("g4999").count(), 2, "once for each test");
+    assert!(text.len() < 2 * 5_001 * 60, "{} bytes", text.len());
 }

@@ -26,9 +26,11 @@ pub(crate) fn program(mut ir: Ir, rules: &Rules, schema: &Schema, manifest: &Man
         }
     };
     // These add texts and lists, so they come first.
+    let paths = paths(&mut ir, schema);
     let types = types(&mut ir, schema);
     let actions = actions(&mut ir, schema);
     let keys = keys(&mut ir, rules);
+    set(Section::Paths, &mut paths.into_iter().flatten());
     set(Section::Types, &mut types.types.into_iter().flatten());
     set(Section::Shapes, &mut types.shapes.into_iter().flatten());
     set(Section::Actions, &mut actions.into_iter().flatten());
@@ -91,6 +93,40 @@ fn attribute_numbers(ir: &Ir, manifest: &Manifest) -> BTreeMap<u32, u32> {
     };
     let attributes = ir.columns().iter().filter(|info| info.source == Source::Attribute);
     attributes.filter_map(|info| Some((info.name, number(position(info.name)?)))).collect()
+}
+
+/// The nodes that read a field of a record that an attribute is declared as, or ask whether it is there.
+fn paths(ir: &mut Ir, schema: &Schema) -> Vec<[u32; program::width::PATH]> {
+    let mut types: BTreeMap<u32, Type> = BTreeMap::new();
+    let mut first: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+    let mut paths = Vec::new();
+    for (index, node) in (0..).zip(ir.nodes().to_vec()) {
+        match node.op {
+            Op::Column => {
+                let name =
+                    ir.columns().get(node.a as usize).filter(|info| !info.converted).map(|info| info.name);
+                let name = name.and_then(|name| ir.texts().get(name as usize)).map_or("", String::as_str);
+                if let Some(declared) = schema.chunk_attribute(name).and_then(|attribute| attribute.declared)
+                {
+                    types.insert(index, declared.clone());
+                }
+            }
+            Op::Attribute | Op::Has if node.c == 0 => {
+                let Some(Type::Record(fields)) = types.get(&node.a) else { continue };
+                let name = ir.texts().get(node.b as usize).map_or("", String::as_str);
+                let field =
+                    fields.iter().find(|field| field.name == name).map(|field| field.declared.clone());
+                let text = ir.text(&field.as_ref().map(ToString::to_string).unwrap_or_default());
+                let first = *first.entry((node.a, node.b)).or_insert(index);
+                paths.push([index, first, text]);
+                if let (Op::Attribute, Some(declared)) = (node.op, field) {
+                    types.insert(index, declared);
+                }
+            }
+            _ => {}
+        }
+    }
+    paths
 }
 
 /// The text with the declared type of each column.

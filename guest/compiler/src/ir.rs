@@ -172,7 +172,15 @@ impl Ir {
             return self.constant(folded);
         }
         node.binding = self.binding(&node, &operands)?;
-        let below = operands.iter().map(|operand| self.depth(*operand)).max().unwrap_or(0);
+        let below = match operands.as_slice() {
+            // The engine does not recurse along chains.
+            [first, second]
+                if op.is_chained() && self.at(*first).is_some_and(|node| node.op.is_chained()) =>
+            {
+                (self.depth(*first).max(self.depth(*second) + 1)).saturating_sub(1)
+            }
+            operands => operands.iter().map(|operand| self.depth(*operand)).max().unwrap_or(0),
+        };
         if below >= MAX_DEPTH {
             return Err(TooMuch(format!("an expression nests deeper than {MAX_DEPTH} levels")));
         }

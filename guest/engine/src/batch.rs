@@ -156,7 +156,12 @@ fn read_constants<'a>(
     constants: &mut Vec<(u32, Value<'a>)>,
     index: u32,
 ) {
-    let Node { op, a, b, c, .. } = program.node(index);
+    let mut node = program.node(index);
+    while node.op.is_chained() {
+        read_constants(program, arena, constants, node.b);
+        node = program.node(node.a);
+    }
+    let Node { op, a, b, c, .. } = node;
     match op {
         Op::Constant if program.set_size(a) > LARGE_SET => {
             let at = place(constants.len(), &|at| constants.get(at).is_some_and(|(known, _)| *known < a));

@@ -8,7 +8,7 @@ use tamis_contract::value::{Field, Uid, Value, field, holds, place, record_of};
 
 use crate::fault::Fault;
 use crate::like;
-use crate::program::{List, Node, Op, Program, Section, Source, damaged, width};
+use crate::program::{Binding, List, Node, Op, Program, Section, Source, damaged, width};
 use crate::request::{Chunk, Request};
 
 /// Milliseconds in a day.
@@ -30,12 +30,26 @@ pub struct Evaluator<'a> {
     /// Constants that take long to read, by their number, in ascending order.
     pub constants: &'a [(u32, Value<'a>)],
     fault: Cell<Fault<'a>>,
+    /// What some attributes of the request came to, each in the place that its node's number leads to: most policies ask for the same
+    /// few again and again.
+    known: [Cell<Option<(u32, Value<'a>)>>; KNOWN],
 }
+
+/// Places for what attributes of the request came to.
+const KNOWN: usize = 8;
 
 impl<'a> Evaluator<'a> {
     /// Gets ready to evaluate what does not read a chunk.
     pub fn new(program: Program<'a>, request: &'a Request<'a>, arena: &'a Bump) -> Self {
-        Self { program, request, chunk: None, arena, constants: &[], fault: Cell::new(Fault::Program) }
+        Self {
+            program,
+            request,
+            chunk: None,
+            arena,
+            constants: &[],
+            fault: Cell::new(Fault::Program),
+            known: [const { Cell::new(None) }; KNOWN],
+        }
     }
 
     /// Why the last expression has no value, if it has none.
@@ -70,9 +84,20 @@ impl<'a> Evaluator<'a> {
                 return self
                     .present(value, || Fault::NoAttribute(self.program.text(self.program.column(a).name)));
             }
-            Op::Attribute => {
-                return self.present(self.attribute(&node)?, || Fault::NoAttribute(self.program.text(b)));
+            Op::Attribute if node.binding == Binding::Request => {
+                let place = self.known.get(index as usize % KNOWN);
+                match place.and_then(Cell::get) {
+                    Some((known, value)) if known == index => value,
+                    _ => {
+                        let value = self.attribute_of(&node)?;
+                        if let Some(place) = place {
+                            place.set(Some((index, value)));
+                        }
+                        value
+                    }
+                }
             }
+            Op::Attribute => return self.attribute_of(&node),
             Op::GetTag => {
                 let (name, value) = self.tag(&node)?;
                 return self.present(value, || Fault::NoTag(name));
@@ -102,10 +127,8 @@ impl<'a> Evaluator<'a> {
                     Err(expected) => return self.fail(Fault::Text(expected)),
                 }
             }
+            Op::Add | Op::Subtract | Op::Multiply => Value::Long(self.chain(index)?),
             Op::Negate
-            | Op::Add
-            | Op::Subtract
-            | Op::Multiply
             | Op::Offset
             | Op::DurationSince
             | Op::ToDate
@@ -128,13 +151,40 @@ impl<'a> Evaluator<'a> {
         None
     }
 
+    /// The outcome of a chain of sums, differences and products, which leans to the left.
+    fn chain(&self, index: u32) -> Option<i64> {
+        let (mut first, mut links) = (index, 0);
+        while self.program.node(first).op.is_chained() {
+            first = self.program.node(first).a;
+            links += 1;
+        }
+        let chain = self.arena.alloc_slice_fill_copy(links, index);
+        for link in 1..links {
+            if let [.., before, place] = chain.get_mut(..=link).unwrap_or_default() {
+                *place = self.program.node(*before).a;
+            }
+        }
+        let mut total = self.number(first, Number::Long)?;
+        for link in chain.iter().rev() {
+            let Node { op, b, .. } = self.program.node(*link);
+            let operand = self.number(b, Number::Long)?;
+            let next = match op {
+                Op::Add => total.checked_add(operand),
+                Op::Subtract => total.checked_sub(operand),
+                _ => total.checked_mul(operand),
+            };
+            let Some(next) = next else { return self.fail(Fault::Overflow) };
+            total = next;
+        }
+        Some(total)
+    }
+
     fn arithmetic(&self, op: Op, a: u32, b: u32) -> Option<Value<'a>> {
         let (first, second) = match op {
             Op::Offset => (Number::Datetime, Some(Number::Duration)),
             Op::DurationSince => (Number::Datetime, Some(Number::Datetime)),
             Op::ToDate | Op::ToTime => (Number::Datetime, None),
             Op::Negate => (Number::Long, None),
-            Op::Add | Op::Subtract | Op::Multiply => (Number::Long, Some(Number::Long)),
             _ => (Number::Duration, None),
         };
         let a = self.number(a, first)?;
@@ -143,9 +193,8 @@ impl<'a> Evaluator<'a> {
             None => a,
         };
         let number = match op {
-            Op::Add | Op::Offset => a.checked_add(b),
-            Op::Subtract | Op::DurationSince => a.checked_sub(b),
-            Op::Multiply => a.checked_mul(b),
+            Op::Offset => a.checked_add(b),
+            Op::DurationSince => a.checked_sub(b),
             Op::Negate => 0_i64.checked_sub(a),
             Op::ToDate => a.checked_sub(a.rem_euclid(DAY)),
             Op::ToTime => Some(a.rem_euclid(DAY)),
@@ -333,6 +382,11 @@ impl<'a> Evaluator<'a> {
             self.fault.set(Fault::Program);
         }
         self.chunk
+    }
+
+    /// An attribute of the entity or record, which must be there.
+    fn attribute_of(&self, node: &Node) -> Option<Value<'a>> {
+        self.present(self.attribute(node)?, || Fault::NoAttribute(self.program.text(node.b)))
     }
 
     /// An attribute of the entity or record, if it is there.

@@ -22,6 +22,8 @@ const MAX_DEPTH: usize = 90;
 pub enum Operand {
     /// The attribute in a column of the program.
     Attribute(u32),
+    /// The field that a node of the program reads, of a record that is an attribute: see [`crate::program::Program::path`].
+    Field(u32),
     /// The chunk's entity type, a text.
     EntityType,
     /// The chunk's uid, an entity.
@@ -360,6 +362,7 @@ fn hash(node: &Node<'_>) -> usize {
         Node::Test(test, operand, values) => {
             let operand = match operand {
                 Operand::Attribute(column) => *column as usize,
+                Operand::Field(node) => *node as usize + 0x2000,
                 _ => 0x1000,
             };
             let text = match values.first() {

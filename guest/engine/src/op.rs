@@ -137,6 +137,12 @@ codes! {
 }
 
 impl Op {
+    /// Whether it is one of the operations whose chains lean to the left, `a + b - c`, and are as long as people write them: nobody
+    /// recurses along those.
+    pub fn is_chained(self) -> bool {
+        matches!(self, Self::Add | Self::Subtract | Self::Multiply)
+    }
+
     /// How many of `a`, `b` and `c` are nodes.
     pub fn operands(self) -> usize {
         match self {

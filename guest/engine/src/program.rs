@@ -44,10 +44,12 @@ pub enum Section {
     Shapes,
     /// What `describe` answers.
     Manifest,
+    /// Which nodes read a field of a record that an attribute is declared as: see [`Program::path`].
+    Paths,
 }
 
 /// How many sections there are.
-pub const SECTIONS: usize = 12;
+pub const SECTIONS: usize = 13;
 
 /// What a node reads, so that what does not change from chunk to chunk is evaluated once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +121,8 @@ pub mod width {
     pub const ACTION: usize = 4;
     /// Source, form, name, attribute of the footprint, whether a schema converts it, declared type.
     pub const COLUMN: usize = 6;
+    /// Node, the first node with the same path, declared type.
+    pub const PATH: usize = 3;
 }
 
 impl Node {
@@ -355,6 +359,21 @@ impl<'a> Program<'a> {
             columns.push(self.column(index));
         }
         columns
+    }
+
+    /// Of a node that reads a field of a record which an attribute of the chunk is declared as, or asks whether it is there: the first
+    /// node with the same path, and the declared type of the field, a text that is empty where there is none.
+    pub fn path(&self, node: u32) -> Option<(u32, u32)> {
+        let path = |index: u32| -> [u32; width::PATH] { self.record(Section::Paths, index) };
+        let count = self.count(Section::Paths, width::PATH);
+        let at = place(count as usize, &|index| path(index as u32)[0] < node) as u32;
+        if at < count
+            && let [found, first, declared] = path(at)
+            && found == node
+        {
+            return Some((first, declared));
+        }
+        None
     }
 
     /// The entity whose type and id are these texts.

@@ -138,11 +138,13 @@ impl<'a> Rewriter<'a> {
             };
         }
         let (then, otherwise) = match node.op {
+            // What is one of these entities is of the type of one: the compiler asks for both so that few chunks are asked for their id.
+            Op::And if self.node(node.a).op == Op::IsOfTypeOf => return self.outcome(node.b),
             Op::And => (self.outcome(node.b), Outcome::FALSE),
             Op::Or => (Outcome::TRUE, self.outcome(node.b)),
             Op::Not => (Outcome::FALSE, Outcome::TRUE),
             Op::If => (self.outcome(node.b), self.outcome(node.c)),
-            _ => return self.test(&node).unwrap_or_else(|| self.unknown(index)),
+            _ => return self.test(index, &node).unwrap_or_else(|| self.unknown(index)),
         };
         let condition = self.outcome(node.a);
         Outcome {
@@ -162,15 +164,16 @@ impl<'a> Rewriter<'a> {
     }
 
     /// The outcome of a node that a test of one operand expresses; `None` if none does.
-    fn test(&mut self, node: &Node) -> Option<Outcome> {
+    fn test(&mut self, index: u32, node: &Node) -> Option<Outcome> {
         let Node { op, a, b, .. } = *node;
         match op {
+            Op::Has => self.has(index, a),
             Op::HasColumn => {
                 let present = self.filters.test(Test::Exists, Operand::Attribute(a), &[]);
                 Some(Outcome::exact(present, self.filters.not(present)))
             }
-            Op::Column => {
-                let operand = self.column(a)?;
+            Op::Column | Op::Attribute => {
+                let operand = self.operand(index)?;
                 let [yes, no] =
                     [true, false].map(|value| self.filters.test(Test::OneOf, operand, &[Value::Bool(value)]));
                 Some(Outcome::exact(yes, no))
@@ -271,6 +274,20 @@ impl<'a> Rewriter<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a record that is an attribute has a field. It fails where the attribute is no record.
+    fn has(&mut self, index: u32, record: u32) -> Option<Outcome> {
+        let field = self.field(index)?;
+        let record = self.operand(record)?;
+        let yes = self.filters.test(Test::Exists, field, &[]);
+        let not = self.filters.not(yes);
+        // A record of which one field cannot be read is a record.
+        let [low, high] = [Test::Readable, Test::Exists].map(|test| {
+            let record = self.filters.test(test, record, &[]);
+            self.filters.and(record, not)
+        });
+        Some(Outcome { yes: Bounds::exact(yes), no: Bounds { low, high } })
     }
 
     /// True where the operand passes `test` with these values, false elsewhere where it passes `defined`, which says of what type
@@ -391,7 +408,19 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Matches every chunk for which the node has a value.
-    fn certain(&mut self, index: u32) -> u32 {
+    fn certain(&mut self, mut index: u32) -> u32 {
+        let mut all = ALWAYS;
+        while self.node(index).op.is_chained() && self.node(index).binding != Binding::Request {
+            let Node { a, b, .. } = self.node(index);
+            let certain = self.certain(b);
+            all = self.filters.and(all, certain);
+            index = a;
+        }
+        let certain = self.certain_here(index);
+        self.filters.and(all, certain)
+    }
+
+    fn certain_here(&mut self, index: u32) -> u32 {
         let Node { op, binding, a, b, c } = self.node(index);
         if binding == Binding::Request {
             return if self.evaluator.value(index).is_some() { ALWAYS } else { NEVER };
@@ -426,9 +455,14 @@ impl<'a> Rewriter<'a> {
         let node = self.node(index);
         match node.op {
             Op::Column => self.column(node.a),
+            Op::Attribute => self.field(index),
             Op::Resource => Some(Operand::Id),
             _ => None,
         }
+    }
+
+    fn field(&self, index: u32) -> Option<Operand> {
+        self.evaluator.program.path(index).map(|(first, _)| Operand::Field(first))
     }
 
     /// An attribute, unless its type depends on the chunk's: then only the gate reads it.
@@ -442,6 +476,10 @@ impl<'a> Rewriter<'a> {
             Operand::Attribute(column) => {
                 let program = self.evaluator.program;
                 program.text(program.column(column).declared)
+            }
+            Operand::Field(node) => {
+                let program = self.evaluator.program;
+                program.path(node).map_or("", |(_, declared)| program.text(declared))
             }
             Operand::Id => "Entity<>",
             _ => "",

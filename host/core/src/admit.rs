@@ -3,6 +3,7 @@
 use crate::chunk::Chunk;
 use crate::decision::path_text;
 use crate::manifest::FootprintAttribute;
+use crate::metadata;
 
 /// Everything that keeps `chunk` from being decided on later: footprint attributes that are missing or ill-typed.
 /// Empty if there is nothing.
@@ -15,7 +16,12 @@ pub fn footprint_faults(chunk: &Chunk, footprint: &[FootprintAttribute]) -> Vec<
             None if entry.optional => None,
             None => Some(format!("attribute `{name}` is missing")),
             Some(value) => {
-                value.ill_typed().map(|reason| format!("attribute `{name}` is ill-typed: {reason}"))
+                let misshapen = || {
+                    let stored = chunk.stored(&entry.attribute.path)?;
+                    metadata::misshapen(stored, entry.attribute.declared.as_ref()?)
+                };
+                let reason = value.ill_typed().map(str::to_owned).or_else(misshapen)?;
+                Some(format!("attribute `{name}` is ill-typed: {reason}"))
             }
         }
     };
@@ -39,11 +45,21 @@ mod tests {
             entry(&["tenant"], Some("String"), false),
             entry(&["level"], Some("Long"), false),
             entry(&["owner", "team"], None, true),
+            entry(&["place"], Some("{room: Long, seat?: {row: Long}}"), true),
         ];
         for (attributes, faults) in [
             (r#"{"tenant":"a","level":1}"#, vec![]),
             (r#"{"tenant":"a","level":1,"other":1.5}"#, vec![]),
             (r#"{"tenant":"a","level":null}"#, vec!["attribute `level` is missing"]),
+            (r#"{"tenant":"a","level":1,"place":{"room":1,"seat":{"row":2}}}"#, vec![]),
+            (
+                r#"{"tenant":"a","level":1,"place":{"seat":{"row":2}}}"#,
+                vec!["attribute `place` is ill-typed: a record without the field `room`"],
+            ),
+            (
+                r#"{"tenant":"a","level":1,"place":{"room":1,"seat":{"row":2,"x":1}}}"#,
+                vec!["attribute `place` is ill-typed: a record with the undeclared field `x`"],
+            ),
             (
                 r#"{"level":"1","owner":{"team":1.5}}"#,
                 vec![

@@ -12,7 +12,7 @@
 //! | `{"__extn":{"fn","arg"}}`, `{"__extn":{"fn","args"}}` | the type that `fn` makes | what `fn` makes |
 //! | `{"type","id"}` | `Entity<T>` of that type, or a record | a record |
 //! | what only looks like an escape | a record with the declared fields | a record |
-//! | any other object | a record with the declared fields | a record |
+//! | any other object | a record, its fields as declared | a record |
 //!
 //! Anything else is **ill-typed**: present, but reading it is an error. Nothing is converted silently, and nothing odd
 //! becomes absent.
@@ -102,19 +102,33 @@ fn read_typed_record(
     object: &Map<String, Json>,
     fields: &std::collections::BTreeMap<String, FieldType>,
 ) -> Value {
-    let mut record = Record::new();
-    for (name, field) in fields {
-        match object.get(name).and_then(|json| read(json, Some(&field.field_type))) {
-            Some(value) => {
-                record.insert(name.clone(), value);
-            }
-            None if field.optional => {}
-            None => return Value::IllTyped(format!("a record without the field `{name}`")),
+    let field = |(name, json): (&String, &Json)| {
+        let declared = fields.get(name).map(|field| &field.field_type);
+        Some((name.clone(), read(json, declared)?))
+    };
+    Value::Record(object.iter().filter_map(field).collect())
+}
+
+/// What of `json` is not as declared, though it reads: a record that lacks a field or has another one.
+pub fn misshapen(json: &Json, declared: &Type) -> Option<String> {
+    match (json, declared) {
+        (Json::Array(elements), Type::Set(element)) => {
+            elements.iter().find_map(|json| misshapen(json, element))
         }
-    }
-    match object.iter().find(|(name, json)| !json.is_null() && !fields.contains_key(*name)) {
-        Some((name, _)) => Value::IllTyped(format!("a record with the undeclared field `{name}`")),
-        None => Value::Record(record),
+        (Json::Object(object), Type::Record(fields)) => {
+            let present = |name: &String| object.get(name).filter(|json| !json.is_null());
+            let missing = fields.iter().find(|(name, field)| !field.optional && present(name).is_none());
+            if let Some((name, _)) = missing {
+                return Some(format!("a record without the field `{name}`"));
+            }
+            let undeclared =
+                object.iter().find(|(name, json)| !json.is_null() && !fields.contains_key(*name));
+            if let Some((name, _)) = undeclared {
+                return Some(format!("a record with the undeclared field `{name}`"));
+            }
+            fields.iter().find_map(|(name, field)| misshapen(object.get(name)?, &field.field_type))
+        }
+        _ => None,
     }
 }
 
@@ -294,9 +308,7 @@ mod tests {
             (json!(["a", 1]), Some("Set<String>")),
             (json!(["a", null]), Some("Set<String>")),
             (json!("a"), Some("Set<String>")),
-            (json!({}), Some("{a: Long}")),
-            (json!({"a": null}), Some("{a: Long}")),
-            (json!({"a": 1, "b": 2}), Some("{a: Long}")),
+            (json!([]), Some("{a: Long}")),
             (json!(1.5), None),
             (json!(u64::MAX), None),
             (json!([1, 1.5]), None),
@@ -312,6 +324,39 @@ mod tests {
             let declared: Option<Type> = declared.map(|text| text.parse().unwrap());
             let value = read(&json, declared.as_ref());
             assert!(matches!(value, Some(Value::IllTyped(_))), "{json} as {declared:?}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn fields_of_records_are_read_one_by_one() {
+        let declared: Type = "{a: Long, b?: decimal, c?: {d: String}}".parse().unwrap();
+        for (json, misshapen) in [
+            (json!({"a": 1}), None),
+            (json!({"a": "x", "b": null}), None),
+            (json!({"a": 1, "c": {"d": "x"}}), None),
+            (json!({}), Some("without the field `a`")),
+            (json!({"a": null}), Some("without the field `a`")),
+            (json!({"a": 1, "x": 1.5}), Some("undeclared field `x`")),
+            (json!({"a": 1, "c": {}}), Some("without the field `d`")),
+        ] {
+            let Some(Value::Record(record)) = read(&json, Some(&declared)) else { panic!("{json}") };
+            for (name, value) in &record {
+                let field = declared_field(&declared, name);
+                assert_eq!(Some(value), read(&json[name], field.as_ref()).as_ref(), "{name} of {json}");
+            }
+            let found = super::misshapen(&json, &declared);
+            assert_eq!(found.is_some(), misshapen.is_some(), "{json}");
+            assert!(found.unwrap_or_default().contains(misshapen.unwrap_or_default()), "{json}");
+        }
+        let several: Type = "Set<{a: Long}>".parse().unwrap();
+        assert!(misshapen(&json!([{"a": 1}, {}]), &several).is_some());
+        assert_eq!(misshapen(&json!([{"a": 1}]), &several), None);
+    }
+
+    fn declared_field(declared: &Type, name: &str) -> Option<Type> {
+        match declared {
+            Type::Record(fields) => fields.get(name).map(|field| field.field_type.clone()),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! ```text
 //! {"chunks":   [{"id","type","attributes":{…},"ancestors":["[\"Folder\",\"x\"]",…]}…],
 //!  "declared": [{"attr":["org","unit"],"type":"String"}…],
+//!  "columns":  bool, whether the dialect asks for a column for each of them,
 //!  "cases":    [{"filter":{…},"native":…,"widened":[…],"exact":bool,"matches":[ids by the reference evaluator]}…]}
 //! ```
 //!
@@ -19,11 +20,12 @@
 use std::process::ExitCode;
 
 use serde_json::{Map, Value as Json, json};
+use tamis_core::decision::Path;
 use tamis_core::filter::{Attribute, Comparison, Filter, Operand, Test};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::normal::normalise;
 use tamis_core::{Chunk, EntityUid, Type, Value, metadata};
-use tamis_dialect::{Emit, Fields, ancestor_key};
+use tamis_dialect::{Emit, Fields, Postgres, PostgresAttributes as Attributes, ancestor_key};
 
 const USAGE: &str = "usage: engine_cases DIALECT [--cases N] [--seed S] [--admitted]";
 
@@ -34,12 +36,22 @@ const DEPTH: usize = 4;
 /// A list that no engine may take for granted, and that stays readable.
 const LONG_LIST: usize = 300;
 
-/// Any dialect by its name.
+/// Any dialect by its name, and what is a layout of one.
 fn dialect(name: &str, admitted: bool) -> Option<Box<dyn Emit>> {
-    tamis_dialect::dialect(name, Fields { admitted, ..Fields::default() })
+    let mut fields = Fields { admitted, ..Fields::default() };
+    if name != "postgres-columns" {
+        return tamis_dialect::dialect(name, fields);
+    }
+    fields.attributes.insert(path(&["org", "unit"]), path(&["org_unit"]));
+    Some(Box::new(Postgres { attributes: Attributes::Columns, fields }))
 }
 
-/// Path, type, values of the type, and others, each as JSON.
+/// Whether every attribute has a column of its declared type.
+fn has_columns(name: &str) -> bool {
+    ["postgres-columns", "duckdb", "lancedb"].contains(&name)
+}
+
+/// Path, type, values of the type, and others, each as JSON. The last one has no declared type.
 const ATTRIBUTES: [(&[&str], Option<&str>, &str, &str); 17] = [
     (&["t"], Some("String"), TEXTS, r#"[5, 1.5, true, ["a"], ["a", "b"], {"a": "a"}, [], {}]"#),
     (&["team"], Some("String"), r#"["red", "blue", "red-1", "reder", "Red", "green"]"#, r#"[["red"], 0]"#),
@@ -128,17 +140,19 @@ fn main() -> ExitCode {
         }
     }
     let declared = declared();
+    let columns = name.as_deref().is_some_and(has_columns);
     let emit = name.and_then(|name| dialect(&name, admitted));
     let (Some(emit), Some(cases), Some(seed)) = (emit, cases, seed) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let mut random = Random { state: seed as u64, admitted };
+    // What is ill-typed has no place in a column.
+    let mut random = Random { state: seed as u64, admitted: admitted || columns, columns };
     let chunks: Vec<Chunk> = (0..CHUNKS).map(|index| chunk(&mut random, index, &declared)).collect();
     let cases: Vec<Json> = (0..cases).map(|index| case(&mut random, index, emit.as_ref(), &chunks)).collect();
     let chunks: Vec<Json> = chunks.iter().map(chunk_json).collect();
     let declared: Vec<Json> = declared.iter().map(|entry| entry.attribute.to_json()).collect();
-    println!("{}", json!({"chunks": chunks, "declared": declared, "cases": cases}));
+    println!("{}", json!({"chunks": chunks, "declared": declared, "columns": columns, "cases": cases}));
     ExitCode::SUCCESS
 }
 
@@ -148,9 +162,12 @@ fn declared() -> Vec<FootprintAttribute> {
     typed.map(|row| FootprintAttribute { attribute: attribute(row.0, row.1), optional: true }).collect()
 }
 
-fn attribute(path: &[&str], declared: Option<&str>) -> Attribute {
-    let path = path.iter().map(ToString::to_string).collect();
-    Attribute { path, declared: declared.and_then(|text| text.parse().ok()) }
+fn path(names: &[&str]) -> Path {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn attribute(names: &[&str], declared: Option<&str>) -> Attribute {
+    Attribute { path: path(names), declared: declared.and_then(|text| text.parse().ok()) }
 }
 
 fn chunk_json(chunk: &Chunk) -> Json {
@@ -276,7 +293,8 @@ fn leaf(random: &mut Random) -> Filter {
         1 => (Operand::Id, scalar_test(random, uid)),
         2 => (Operand::Ancestors, set_test(random, |random| Value::Entity(ancestor(random)))),
         _ => {
-            let (path, declared, values, _) = random.pick(&ATTRIBUTES);
+            let known = if random.columns { ATTRIBUTES.len() - 1 } else { ATTRIBUTES.len() };
+            let (path, declared, values, _) = random.pick(ATTRIBUTES.get(..known).unwrap_or_default());
             let declared = declared.filter(|_| random.admitted || random.below(4) > 0);
             let attribute = attribute(path, declared);
             let test = attribute_test(random, attribute.declared.as_ref(), &list(values));
@@ -349,6 +367,8 @@ struct Random {
     state: u64,
     /// Whether all that it makes passed the admit gate.
     admitted: bool,
+    /// Whether it is for columns, so that filters keep to attributes with a declared type.
+    columns: bool,
 }
 
 impl Random {

@@ -10,7 +10,9 @@ mod milvus;
 mod opensearch;
 mod pinecone;
 mod plan;
+mod postgres;
 mod qdrant;
+mod sql;
 mod sqlite;
 mod weaviate;
 
@@ -20,8 +22,10 @@ pub use fields::{Fields, Place};
 pub use milvus::{Expression, Milvus};
 pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
+pub use postgres::{Attributes as PostgresAttributes, Postgres};
 pub use qdrant::Qdrant;
-pub use sqlite::{Parameter, Sql, Sqlite};
+pub use sql::{Parameter, Sql};
+pub use sqlite::Sqlite;
 pub use weaviate::Weaviate;
 
 use serde::Serialize;
@@ -71,20 +75,30 @@ impl<N> Translation<N> {
 }
 
 /// The names of all dialects, as the command line knows them.
-pub const NAMES: &[&str] =
-    &["sqlite", "qdrant", "chroma", "elasticsearch", "opensearch", "pinecone", "milvus", "weaviate"];
+pub const NAMES: &[&str] = &[
+    "chroma",
+    "elasticsearch",
+    "milvus",
+    "opensearch",
+    "pinecone",
+    "postgres",
+    "qdrant",
+    "sqlite",
+    "weaviate",
+];
 
 /// The dialect with this name, for a collection with these fields; `None` if there is none.
 pub fn dialect(name: &str, fields: Fields) -> Option<Box<dyn Emit>> {
     Some(match name {
-        "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
         "chroma" => Box::new(Chroma { fields }),
         "elasticsearch" => Box::new(Elasticsearch { fields }),
+        "milvus" => Box::new(Milvus { fields, ..Milvus::default() }),
         "opensearch" => Box::new(OpenSearch { fields }),
         "pinecone" => Box::new(Pinecone { fields }),
-        "weaviate" => Box::new(Weaviate { fields }),
-        "milvus" => Box::new(Milvus { fields, ..Milvus::default() }),
+        "postgres" => Box::new(Postgres { fields, ..Postgres::default() }),
         "qdrant" => Box::new(Qdrant { fields }),
+        "sqlite" => Box::new(Sqlite { fields, ..Sqlite::default() }),
+        "weaviate" => Box::new(Weaviate { fields }),
         _ => return None,
     })
 }

@@ -11,22 +11,13 @@
 //! One thing only the table can keep: no attribute's name holds U+0000. SQLite's paths take such a name for the part of it
 //! before that character.
 
-use serde::Serialize;
-use serde_json::Value as Json;
 use tamis_core::Filter;
 use tamis_core::decision::Path;
-use tamis_core::filter::Comparison;
 
 use crate::fields::Fields;
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan};
+use crate::plan::{Atom, Field, Kind, Limits, Scalar, Verdict};
+use crate::sql::{self, Language, Parameter, Sql, Writer, has_null_character, list, operator};
 use crate::{Dialect, Translation, is_identifier};
-
-/// Lists are one value and disjunctions are balanced, so what SQLite takes is counted once it is written.
-const LIMITS: Limits = Limits { list: usize::MAX, values: usize::MAX, depth: usize::MAX };
-/// SQLite binds 32 766 values to a statement. The rest is left to the statement around the condition.
-const MAX_PARAMETERS: usize = 32_000;
-/// SQLite refuses expressions deeper than 1000. The rest is left to what a single test, and the statement, add.
-const MAX_DEPTH: usize = 900;
 
 /// A table that holds chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,28 +34,6 @@ impl Default for Sqlite {
     }
 }
 
-/// A condition, with a value for each `?` in it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Sql {
-    /// An expression that is true or false, and never NULL.
-    #[serde(rename = "sql")]
-    pub text: String,
-    /// Values in the order of the question marks.
-    pub parameters: Vec<Parameter>,
-}
-
-/// A value to bind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Parameter {
-    /// TEXT.
-    Text(String),
-    /// INTEGER.
-    Integer(i64),
-    /// REAL.
-    Real(f64),
-}
-
 impl Dialect for Sqlite {
     type Native = Sql;
 
@@ -73,34 +42,23 @@ impl Dialect for Sqlite {
     }
 
     fn translate(&self, filter: &Filter) -> Translation<Sql> {
-        let (planned, mut left_out) = plan(filter, &self.fields, LIMITS, &Self::judge);
-        let whole = Writer::write(self, &planned);
-        if whole.fits(MAX_PARAMETERS) {
-            return Translation { native: whole.sql, widened: left_out };
-        }
-        let parts = match planned {
-            Plan::And(parts) => parts,
-            other => vec![other],
-        };
-        let mut room = MAX_PARAMETERS;
-        let fits = |part: &Plan| {
-            let written = Writer::write(self, part);
-            let fits = written.fits(room);
-            if fits {
-                room -= written.sql.parameters.len();
-            }
-            fits
-        };
-        let (fitting, too_large): (Vec<Plan>, Vec<Plan>) = parts.into_iter().partition(fits);
-        if !too_large.is_empty() {
-            left_out.push("a part that is too large for SQLite".to_owned());
-        }
-        Translation { native: Writer::write(self, &Plan::And(fitting)).sql, widened: left_out }
+        sql::translate(self, filter, &self.fields)
     }
 }
 
-impl Sqlite {
-    fn judge(field: &Field, atom: &Atom) -> Verdict {
+impl Language for Sqlite {
+    const NAME: &'static str = "SQLite";
+    const TRUE: &'static str = "1";
+    const FALSE: &'static str = "0";
+    /// SQLite binds 32 766 values to a statement and refuses expressions deeper than 1000. The rest is left to the statement around
+    /// the condition, and to what a single test adds. Lists are one value.
+    const LIMITS: Limits = Limits { list: usize::MAX, values: 32_000, depth: 900 };
+
+    fn mark(_: usize) -> String {
+        "?".to_owned()
+    }
+
+    fn judge(&self, field: &Field, atom: &Atom, _: bool) -> Verdict {
         let inexpressible = |why: &str| Verdict::Inexpressible(why.to_owned());
         if matches!(field, Field::Attribute(path) if !path.iter().all(|name| is_plain(name))) {
             return inexpressible("a name with a quote, a backslash or a control character");
@@ -108,10 +66,7 @@ impl Sqlite {
         if matches!(field, Field::Column(name) if !is_identifier(name)) {
             return inexpressible("a column whose name is not letters, digits and underscores");
         }
-        let has_null = |value: &Scalar| matches!(value, Scalar::Text(text) if text.contains('\0'));
-        if atom.values().iter().any(has_null)
-            || matches!(atom, Atom::StartsWith(prefix) if prefix.contains('\0'))
-        {
+        if has_null_character(atom) {
             return inexpressible("the character U+0000");
         }
         match atom {
@@ -126,6 +81,13 @@ impl Sqlite {
             _ => Verdict::Exact,
         }
     }
+
+    fn test(writer: &mut Writer<'_, Self>, field: &Field, atom: &Atom) {
+        match field {
+            Field::Attribute(path) => writer.attribute(path, atom),
+            Field::Column(column) => writer.column(column, atom),
+        }
+    }
 }
 
 /// Whether a name can stand in a quoted JSON path.
@@ -133,90 +95,10 @@ fn is_plain(name: &str) -> bool {
     !name.chars().any(|c| c == '"' || c == '\\' || c.is_control())
 }
 
-/// Writes what [`Sqlite::judge`] has found exact.
-struct Writer<'a> {
-    columns: &'a Sqlite,
-    sql: Sql,
-    /// How many connectives enclose what is being written, and how many did at most.
-    depth: usize,
-    deepest: usize,
-}
-
-impl<'a> Writer<'a> {
-    fn write(columns: &'a Sqlite, plan: &Plan) -> Self {
-        let sql = Sql { text: String::new(), parameters: Vec::new() };
-        let mut writer = Writer { columns, sql, depth: 0, deepest: 0 };
-        writer.plan(plan);
-        writer
-    }
-
-    /// Whether SQLite takes it, with `room` for so many values.
-    fn fits(&self, room: usize) -> bool {
-        self.sql.parameters.len() <= room && self.deepest <= MAX_DEPTH
-    }
-
-    fn enter(&mut self) {
-        self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
-    }
-
-    fn leave(&mut self) {
-        self.depth -= 1;
-    }
-
-    fn text(&mut self, text: &str) {
-        self.sql.text.push_str(text);
-    }
-
-    fn bind(&mut self, parameter: Parameter) {
-        self.text("?");
-        self.sql.parameters.push(parameter);
-    }
-
-    fn plan(&mut self, plan: &Plan) {
-        match plan {
-            Plan::Always => self.text("1"),
-            Plan::Never => self.text("0"),
-            Plan::And(plans) => self.joined(plans, " AND "),
-            Plan::Or(plans) => self.joined(plans, " OR "),
-            Plan::Not(inner) => {
-                self.enter();
-                self.text("NOT ");
-                self.plan(inner);
-                self.leave();
-            }
-            Plan::Test(field, atom) => {
-                self.text("(");
-                match field {
-                    Field::Attribute(path) => self.attribute(path, atom),
-                    Field::Column(column) => self.column(column, atom),
-                }
-                self.text(")");
-            }
-        }
-    }
-
-    /// Joins as a balanced tree: SQLite limits the depth of expressions to 1000, and a flat chain is as deep as it is long.
-    fn joined(&mut self, plans: &[Plan], operator: &str) {
-        match plans {
-            [] => self.text(if operator == " AND " { "1" } else { "0" }),
-            [one] => self.plan(one),
-            many => {
-                let (left, right) = many.split_at(many.len() / 2);
-                self.enter();
-                self.text("(");
-                self.joined(left, operator);
-                self.text(operator);
-                self.joined(right, operator);
-                self.text(")");
-                self.leave();
-            }
-        }
-    }
-
+impl Writer<'_, Sqlite> {
     /// `function(attributes, path)`.
     fn call(&mut self, function: &str, path: &Path) {
-        self.text(&format!("{function}({}, ", self.columns.attributes));
+        self.text(&format!("{function}({}, ", self.language.attributes));
         let names: String = path.iter().map(|name| format!(".\"{name}\"")).collect();
         self.bind(Parameter::Text(format!("${names}")));
         self.text(")");
@@ -348,18 +230,4 @@ impl<'a> Writer<'a> {
             _ => self.text("1"),
         }
     }
-}
-
-fn operator(comparison: Comparison) -> &'static str {
-    match comparison {
-        Comparison::Less => " < ",
-        Comparison::LessOrEqual => " <= ",
-        Comparison::Greater => " > ",
-        Comparison::GreaterOrEqual => " >= ",
-    }
-}
-
-/// A list as one parameter: a JSON array, whatever its length.
-fn list(values: &[Scalar]) -> Parameter {
-    Parameter::Text(Json::Array(values.iter().map(Scalar::to_json).collect()).to_string())
 }

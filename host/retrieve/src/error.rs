@@ -28,6 +28,15 @@ pub enum Error {
         /// The engine's error.
         source: rusqlite::Error,
     },
+    /// PostgreSQL, or the connection to it, reported an error.
+    #[cfg(feature = "postgres")]
+    #[error("table {table}: {}", database_text(.source))]
+    Postgres {
+        /// The table.
+        table: String,
+        /// The error.
+        source: ::postgres::Error,
+    },
     /// A stored chunk cannot be read.
     #[error("{path}: the stored chunk `{id}` cannot be read: {source}")]
     Chunk {
@@ -45,4 +54,17 @@ impl Error {
     pub(crate) fn sqlite(path: &str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| Self::Sqlite { path: path.to_owned(), source }
     }
+
+    /// Names the table in an error of PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(table: &[String]) -> impl Fn(::postgres::Error) -> Self + use<> {
+        let table = table.join(".");
+        move |source| Self::Postgres { table: table.clone(), source }
+    }
+}
+
+/// What the server says, which the error of the connection does not.
+#[cfg(feature = "postgres")]
+fn database_text(error: &::postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
 }

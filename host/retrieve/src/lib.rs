@@ -5,14 +5,19 @@
 //! search:  request ──rewrite──▶ filter ──▶ source: candidates, best first ──filter──▶ hits, until there are k
 //! ```
 //!
-//! [`search()`] works over any [`VectorSource`]; [`Store`] is the embedded one, in a single SQLite file.
+//! [`search()`] works over any [`VectorSource`]; [`Store`] is the embedded one, in a single SQLite file. With the feature `postgres`
+//! there is one for a table in PostgreSQL with pgvector.
 
 mod error;
 mod index;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod search;
 mod source;
 mod store;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresSource, PostgresTable};
 pub use error::Error;
 pub use index::{IndexReport, Rejected, index};
 pub use search::{Found, Hit, Question, search};

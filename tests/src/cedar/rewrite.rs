@@ -4,7 +4,7 @@ use tamis_contract::value::Value;
 use tamis_core::filter::{Attribute, Comparison, Operand, Test};
 use tamis_core::{self as core, EntityUid, Filter};
 use tamis_engine::filter::{self, Filters, Node};
-use tamis_engine::program::Program;
+use tamis_engine::program::{Op, Program};
 use tamis_engine::rewrite::Rewrite;
 
 /// The filter of a rewrite, as hosts have it.
@@ -48,6 +48,21 @@ fn operand_of(program: &Program<'_>, operand: filter::Operand) -> Result<Operand
                 text => Some(text.parse().map_err(|error: core::types::TypeError| error.to_string())?),
             };
             Operand::Attribute(Attribute { path: vec![program.text(info.name).to_owned()], declared })
+        }
+        filter::Operand::Field(node) => {
+            let (_, declared) = program.path(node).ok_or("a field that is none")?;
+            let (mut path, mut next) = (Vec::new(), program.node(node));
+            while next.op != Op::Column {
+                path.push(program.text(next.b).to_owned());
+                next = program.node(next.a);
+            }
+            path.push(program.text(program.column(next.a).name).to_owned());
+            path.reverse();
+            let declared = match program.text(declared) {
+                "" => None,
+                text => Some(text.parse().map_err(|error: core::types::TypeError| error.to_string())?),
+            };
+            Operand::Attribute(Attribute { path, declared })
         }
         filter::Operand::EntityType => Operand::EntityType,
         filter::Operand::Id => Operand::Id,

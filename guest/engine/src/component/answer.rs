@@ -8,7 +8,7 @@ use tamis_contract::value::{Uid, Value};
 use super::abi::{self, Attribute, Comparison, List, Maybe, Membership, Text};
 use super::list;
 use crate::filter::{Filters, Node, Operand, Test};
-use crate::program::Program;
+use crate::program::{Op, Program};
 
 /// The filter at `root`, without the nodes that only stood on the way to it.
 pub(super) fn filter<'a>(
@@ -57,10 +57,12 @@ pub(super) fn filter<'a>(
     let operands = list(arena, &answer.operands, |operand| match operand {
         Operand::Attribute(column) => {
             let info = program.column(*column);
-            let path = List::from(&*arena.alloc_slice_copy(&[Text::from(program.text(info.name))]));
-            let declared = program.text(info.declared);
-            let value_type = if declared.is_empty() { Maybe::None } else { Maybe::Some(declared.into()) };
-            abi::Operand::Attribute(Attribute { path, value_type })
+            let path = &*arena.alloc_slice_copy(&[Text::from(program.text(info.name))]);
+            attribute(path, program.text(info.declared))
+        }
+        Operand::Field(node) => {
+            let declared = program.path(*node).map_or("", |(_, declared)| program.text(declared));
+            attribute(path(program, arena, *node), declared)
         }
         Operand::EntityType => abi::Operand::EntityType,
         Operand::Id => abi::Operand::Id,
@@ -72,6 +74,27 @@ pub(super) fn filter<'a>(
         operands,
         values: List::from(&*arena.alloc_slice_copy(&answer.values)),
     }
+}
+
+fn attribute<'a>(path: &'a [Text<'a>], declared: &'a str) -> abi::Operand<'a> {
+    let value_type = if declared.is_empty() { Maybe::None } else { Maybe::Some(declared.into()) };
+    abi::Operand::Attribute(Attribute { path: path.into(), value_type })
+}
+
+/// The names from the attribute to the field that a node reads.
+fn path<'a>(program: &Program<'a>, arena: &'a Bump, node: u32) -> &'a [Text<'a>] {
+    let (mut length, mut next) = (1, program.node(node));
+    while next.op != Op::Column {
+        length += 1;
+        next = program.node(next.a);
+    }
+    let path = arena.alloc_slice_fill_copy(length, Text::from(program.text(program.column(next.a).name)));
+    let mut next = program.node(node);
+    for name in path.iter_mut().skip(1).rev() {
+        *name = program.text(next.b).into();
+        next = program.node(next.a);
+    }
+    path
 }
 
 /// The lists that the nodes of a filter point into.

@@ -277,6 +277,9 @@ void __wasm_export_exports_gates_rewrite_query_post_return(uint8_t * arg0) {
         case 2: {
           break;
         }
+        case 3: {
+          break;
+        }
       }
     }
     free(ptr19);
@@ -414,6 +417,18 @@ void __wasm_export_exports_gates_rewrite_query_post_return(uint8_t * arg0) {
     }
     free(ptr40);
   }
+  size_t len42 = *((size_t*) (arg0 + (13*sizeof(void*))));
+  if (len42 > 0) {
+    uint8_t *ptr43 = *((uint8_t **) (arg0 + (12*sizeof(void*))));
+    for (size_t i44 = 0; i44 < len42; i44++) {
+      uint8_t *base = ptr43 + i44 * (2*sizeof(void*));
+      (void) base;
+      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+        free(*((uint8_t **) (base + 0)));
+      }
+    }
+    free(ptr43);
+  }
 }
 
 // Canonical ABI intrinsics
@@ -428,7 +443,7 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(13*sizeof(void*))];
+static uint8_t RET_AREA[(14*sizeof(void*))];
 
 // Helper Functions
 
@@ -774,6 +789,7 @@ void exports_gates_rewrite_free(exports_gates_rewrite_t *ptr) {
   exports_gates_filter_free(&ptr->filter);
   exports_gates_list_attribute_free(&ptr->needs);
   exports_gates_list_policy_error_free(&ptr->errors);
+  policy_list_string_free(&ptr->partial);
 }
 
 void exports_gates_footprint_attribute_free(exports_gates_footprint_attribute_t *ptr) {
@@ -953,6 +969,8 @@ uint8_t * __wasm_export_exports_gates_rewrite_query(uint8_t * arg) {
   *((uint8_t **)(ptr + (8*sizeof(void*)))) = (uint8_t *) ((ret).needs).ptr;
   *((size_t*)(ptr + (11*sizeof(void*)))) = ((ret).errors).len;
   *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) ((ret).errors).ptr;
+  *((size_t*)(ptr + (13*sizeof(void*)))) = ((ret).partial).len;
+  *((uint8_t **)(ptr + (12*sizeof(void*)))) = (uint8_t *) ((ret).partial).ptr;
   return ptr;
 }
 

@@ -228,10 +228,12 @@ typedef struct exports_gates_operand_t {
 } exports_gates_operand_t;
 
 #define EXPORTS_GATES_OPERAND_ATTRIBUTE 0
+// The chunk's entity type, as a text.
+#define EXPORTS_GATES_OPERAND_ENTITY_TYPE 1
 // The chunk's own uid, as an entity value.
-#define EXPORTS_GATES_OPERAND_ID 1
+#define EXPORTS_GATES_OPERAND_ID 2
 // The set of the chunk's ancestors, as a set of entity values.
-#define EXPORTS_GATES_OPERAND_ANCESTORS 2
+#define EXPORTS_GATES_OPERAND_ANCESTORS 3
 
 // Index of an operand in `filter.operands`.
 typedef uint32_t exports_gates_operand_index_t;
@@ -346,6 +348,9 @@ typedef struct exports_gates_rewrite_t {
   exports_gates_list_attribute_t   needs;
   // Rules that could not be evaluated for this request.
   exports_gates_list_policy_error_t   errors;
+  // Rules that the filter says only in part, so that it matches more than they allow. For people who want to know why
+  // a filter is not exact.
+  policy_list_string_t   partial;
 } exports_gates_rewrite_t;
 
 // -------------------------------------------------------------------------------------------------- manifest

@@ -158,9 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn id_and_ancestors_are_operands() {
+    fn type_id_and_ancestors_are_operands() {
         let chunk = Chunk::from_json(r#"{"id":"c","parents":[{"type":"Folder","id":"f"}]}"#).unwrap();
         for (text, expected) in [
+            (r#"{"op":"equals","on":"entity-type","value":"Chunk"}"#, true),
+            (r#"{"op":"equals","on":"entity-type","value":"Folder"}"#, false),
             (r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Chunk","id":"c"}}}"#, true),
             (r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Folder","id":"c"}}}"#, false),
             (

@@ -92,7 +92,7 @@ impl Filter {
                 Filter::Always => {}
                 Filter::Never => return Filter::Never,
                 Filter::And(inner) => parts.extend(inner),
-                filter if parts.contains(&filter) => {}
+                filter if is_known(&parts, &filter) => {}
                 filter => parts.push(filter),
             }
         }
@@ -111,7 +111,7 @@ impl Filter {
                 Filter::Never => {}
                 Filter::Always => return Filter::Always,
                 Filter::Or(inner) => parts.extend(inner),
-                filter if parts.contains(&filter) => {}
+                filter if is_known(&parts, &filter) => {}
                 filter => parts.push(filter),
             }
         }
@@ -131,6 +131,13 @@ impl Filter {
             filter => Filter::Not(Box::new(filter)),
         }
     }
+}
+
+/// Parts among which a repeated one is found. Looking through all would take the square of their number.
+const LOOKED_THROUGH: usize = 64;
+
+fn is_known(parts: &[Filter], filter: &Filter) -> bool {
+    parts.len() <= LOOKED_THROUGH && parts.contains(filter)
 }
 
 impl Comparison {

@@ -1,0 +1,90 @@
+//! Database engines that come as Python packages, for tests against the real thing.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use crate::root;
+
+/// The Python that has the engines of `tests/engines/requirements.txt`. The first call of a checkout installs them into
+/// `target/engines`, which takes a minute or two.
+pub fn python() -> PathBuf {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = std::fs::read_to_string(root().join("tests/engines/requirements.txt")).unwrap();
+    let folder = target().join("engines");
+    let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
+    if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return python;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    let requirements = root().join("tests/engines/requirements.txt");
+    run(Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            "-r",
+        ])
+        .arg(requirements));
+    std::fs::write(&installed, wanted).unwrap();
+    python
+}
+
+/// The folder that cargo builds into.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().to_owned()
+}
+
+/// An example that cargo built together with this test.
+pub fn example_binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(binary.exists(), "{} is missing: `cargo test --workspace` builds it", binary.display());
+    binary
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A PostgreSQL server with pgvector, which ends with this.
+#[derive(Debug)]
+pub struct PostgresServer {
+    process: Child,
+    folder: PathBuf,
+}
+
+impl PostgresServer {
+    /// Starts a new server.
+    pub fn start() -> Self {
+        let script = root().join("tests/engines/serve_postgres.py");
+        let mut process =
+            Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        assert!(!line.trim().is_empty(), "the server did not start");
+        Self { process, folder: PathBuf::from(line.trim()) }
+    }
+
+    /// The folder of the server's socket.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        // The script stops the server when its input ends.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}

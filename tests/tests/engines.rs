@@ -1,0 +1,65 @@
+//! Dialects against the engines that they are for: each selects every chunk that a filter matches, and no other where the
+//! translation says that it is exact.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failure of the test")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value as Json;
+use tamis_tests::engines::{example_binary, python};
+use tamis_tests::root;
+
+/// Filters for each engine: some seconds, most of which the engine takes.
+const FILTERS: &str = "400";
+const SEED: &str = "20260401";
+
+/// Runs random filters in an engine: any chunks, and then only those that passed the admit gate.
+#[track_caller]
+fn check(script: &str, dialect: &str, least_exact: u64) {
+    for admitted in [false, true] {
+        let mut cases = Command::new(example_binary("engine_cases"));
+        cases.args([dialect, "--cases", FILTERS, "--seed", SEED]).args(admitted.then_some("--admitted"));
+        let cases = cases.output().unwrap();
+        assert!(cases.status.success(), "{dialect}: {}", String::from_utf8_lossy(&cases.stderr));
+        let mut engine = Command::new(python())
+            .arg(root().join("tests/engines").join(script))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = engine.stdin.take().unwrap();
+        let writing = std::thread::spawn(move || input.write_all(&cases.stdout));
+        let output = engine.wait_with_output().unwrap();
+        let (found, said) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{dialect}, admitted: {admitted}: {found}\n{said}");
+        let _ = writing.join();
+        let last = found.lines().last().unwrap_or_default();
+        let counts: Json =
+            serde_json::from_str(last).unwrap_or_else(|error| panic!("{dialect}: {error}: {found}"));
+        println!("{dialect}, admitted: {admitted}: {counts}");
+        let share = |name: &str| counts[name].as_u64().unwrap() * 100 / counts["cases"].as_u64().unwrap();
+        if admitted {
+            assert!(share("exact") >= least_exact, "{dialect}: {counts}");
+            assert!(share("selective") * 3 >= least_exact, "{dialect}: {counts}");
+        }
+    }
+}
+
+#[test]
+fn postgres_selects_what_a_filter_matches() {
+    check("postgres.py", "postgres", 50);
+    check("postgres.py", "postgres-columns", 50);
+}
+
+#[test]
+fn qdrant_selects_what_a_filter_matches() {
+    check("qdrant.py", "qdrant", 30);
+}
+
+#[test]
+fn chroma_selects_what_a_filter_matches() {
+    check("chroma.py", "chroma", 10);
+}
