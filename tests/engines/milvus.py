@@ -2,6 +2,7 @@
 
 It listens on every interface, so this runs only without a network: `unshare -n sh -c "ip link set lo up; python milvus.py"`.
 Template parameters came with 2.5, so here they are written into the expression as literals.
+It needs an environment of its own: milvus==2.3.5 pymilvus==2.3.8 setuptools<81 marshmallow<4.
 """
 
 import json

@@ -60,6 +60,7 @@ impl Weaviate {
             |value: &Scalar| matches!(value, Scalar::Integer(n) if n.unsigned_abs() >= MAX_WHOLE);
         match atom {
             Atom::IsArray(_) => return inexpressible("whether there is a set"),
+            Atom::Is(Kind::Text) => return inexpressible("an empty text cannot be told from none"),
             Atom::StartsWith(_) => return inexpressible("the beginnings of texts"),
             Atom::Compare(_, Scalar::Text(_)) => return inexpressible("the order of texts"),
             _ if atom.values().iter().any(is_blank) => return inexpressible("a blank text"),
@@ -250,6 +251,8 @@ mod tests {
         for filter in [
             r#"{"op":"exists","attr":["a"]}"#,
             r#"{"op":"exists","attr":["a"],"type":"String"}"#,
+            r#"{"op":"starts-with","attr":["a"],"type":"String","value":""}"#,
+            r#"{"op":"starts-with","attr":["a"],"value":""}"#,
             r#"{"op":"equals","attr":["a"],"type":"String","value":" "}"#,
             r#"{"op":"equals","attr":["a","b"],"type":"Long","value":1}"#,
             r#"{"op":"equals","attr":["A"],"type":"Long","value":1}"#,
