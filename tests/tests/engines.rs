@@ -73,3 +73,21 @@ fn duckdb_selects_what_a_filter_matches() {
 fn lancedb_selects_what_a_filter_matches() {
     check("lancedb.py", "lancedb", 50);
 }
+
+// ---- engines that cannot be had as a package: what their documentation says, and their clients take ----
+
+#[test]
+fn elasticsearch_and_opensearch_are_asked_for_what_a_filter_matches() {
+    check("elasticsearch.py", "elasticsearch", 10);
+    check("elasticsearch.py", "opensearch", 10);
+}
+
+#[test]
+fn pinecone_is_asked_for_what_a_filter_matches() {
+    check("pinecone.py", "pinecone", 10);
+}
+
+#[test]
+fn weaviate_is_asked_for_what_a_filter_matches() {
+    check("weaviate.py", "weaviate", 10);
+}
