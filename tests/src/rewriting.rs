@@ -139,7 +139,7 @@ pub fn policies() -> BoxedStrategy<String> {
     prop::collection::vec(policy(), 1..5).prop_map(|policies| policies.concat()).boxed()
 }
 
-/// The conditions of [`EXACT`], each as the only one of a permit.
+/// Conditions that a filter can say exactly, each as the only one of a permit.
 pub fn exact_conditions() -> &'static [&'static str] {
     EXACT
 }

@@ -31,7 +31,7 @@ const SCHEMA: &str = r#"
 fn chunk(number: usize) -> Chunk {
     let line = json!({
         "id": number.to_string(),
-        "attributes": {"owner": format!("u{}", number % 300), "tenant": if number % 7 == 0 { "globex" } else { "acme" }},
+        "attributes": {"owner": format!("u{}", number % 300), "tenant": if number.is_multiple_of(7) { "globex" } else { "acme" }},
         "text": format!("text {number}"),
         "parents": [{"type": "Folder", "id": (number % 5).to_string()}],
         "vector": vector(number),
