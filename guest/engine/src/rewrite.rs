@@ -1,7 +1,7 @@
 //! From conditions to filters: which chunks can satisfy a policy set, as far as a database can tell.
 //!
 //! For every condition there are two sets of chunks: those for which it is true and those for which it is false. Where it is
-//! neither, it failed. What a filter can say of a set are its [`Bounds`]: a filter that matches no more and one that matches no
+//! neither, it failed. What a filter can say of a set are its bounds: a filter that matches no more and one that matches no
 //! less. Where both are one filter the set is known exactly. Connectives follow Cedar's order of evaluation:
 //!
 //! ```text
