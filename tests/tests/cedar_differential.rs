@@ -3,6 +3,14 @@
 //! `cargo run --release -p tamis-tests --example cedar_differential` does the same for as long as one likes.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request, SlotId,
+};
+use tamis_compiler::Named;
+use tamis_core::request::KnownEntities;
+use tamis_runtime::{Limits, Policy, Runtime};
 
 use tamis_tests::cedar::case::{self, Case};
 use tamis_tests::cedar::coverage::Tally;
@@ -132,4 +140,59 @@ fn panic_at_a_set(case: &Case) -> Result<Vec<Verdict>, String> {
         std::panic::resume_unwind(Box::new("cannot compile this"));
     }
     oracle::decide(case)
+}
+
+#[test]
+fn linked_templates_are_decided_as_by_cedar() {
+    let text = r#"
+        @id("t") permit(principal == ?principal, action, resource in ?resource) when { resource.level < principal.level };
+        permit(principal in ?principal, action, resource == ?resource);
+    "#;
+    let mut set = PolicySet::from_str(text).unwrap();
+    let uid = |text: &str| EntityUid::from_str(text).unwrap();
+    let links = [
+        ("policy0", "alice-f", r#"User::"alice""#, r#"Folder::"f""#),
+        ("policy0", "bob-f", r#"User::"bob""#, r#"Folder::"f""#),
+        ("policy1", "group-2", r#"Group::"g""#, r#"Chunk::"2""#),
+    ];
+    for (template, link, principal, resource) in links {
+        let values = [(SlotId::principal(), uid(principal)), (SlotId::resource(), uid(resource))].into();
+        set.link(PolicyId::new(template), PolicyId::new(link), values).unwrap();
+    }
+    let json = set.clone().to_json().unwrap().to_string();
+    let compiled = tamis_compiler::compile("links", Named { name: "links.json", text: &json }, None).unwrap();
+    let ids: BTreeSet<&str> = compiled.manifest.policies.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["alice-f", "bob-f", "group-2"]));
+    let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+
+    let entities = serde_json::json!([
+        {"uid": {"type": "User", "id": "alice"}, "attrs": {"level": 2}, "parents": [{"type": "Group", "id": "g"}]},
+        {"uid": {"type": "User", "id": "bob"}, "attrs": {}, "parents": []},
+        {"uid": {"type": "Chunk", "id": "1"}, "attrs": {"level": 1}, "parents": [{"type": "Folder", "id": "f"}]},
+        {"uid": {"type": "Chunk", "id": "2"}, "attrs": {"level": 5}, "parents": []},
+    ]);
+    let known = KnownEntities::from_json(&entities.to_string()).unwrap();
+    let entities = Entities::from_json_value(entities, None).unwrap();
+    let mut allowed = 0;
+    for principal in ["alice", "bob", "carol"] {
+        for resource in ["1", "2"] {
+            let (who, what) = (format!("User::\"{principal}\""), format!("Chunk::\"{resource}\""));
+            let asked =
+                Request::new(uid(&who), uid("Action::\"read\""), uid(&what), Context::empty(), None).unwrap();
+            let cedar = Authorizer::new().is_authorized(&asked, &set, &entities);
+            let question = serde_json::json!({
+                "principal": {"type": "User", "id": principal}, "action": {"type": "Action", "id": "read"},
+                "resource": {"type": "Chunk", "id": resource}, "context": {},
+            });
+            let (request, chunk) =
+                tamis_core::Request::evaluation_from_json(&question.to_string(), &known).unwrap();
+            let ours = policy.explain(&request, &[chunk]).unwrap().remove(0);
+            assert_eq!(ours.allow, cedar.decision() == Decision::Allow, "{who} {what}");
+            let reasons: BTreeSet<String> = cedar.diagnostics().reason().map(ToString::to_string).collect();
+            assert_eq!(ours.reasons.iter().cloned().collect::<BTreeSet<_>>(), reasons, "{who} {what}");
+            assert_eq!(ours.errors.len(), cedar.diagnostics().errors().count(), "{who} {what}");
+            allowed += usize::from(ours.allow);
+        }
+    }
+    assert_eq!(allowed, 2);
 }
