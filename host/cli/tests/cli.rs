@@ -230,7 +230,7 @@ fn wrong_input_is_an_error_that_names_the_place() {
         ("filter --policy p.wasm --request nobody.json", 1, "nobody.json: missing field `subject`"),
         ("filter --policy p.wasm --request bob.json --chunks none.jsonl", 1, "none.jsonl: No such file"),
         ("filter --policy p.wasm", 2, "--request"),
-        ("rewrite --policy p.wasm --request bob.json --emit oracle", 2, "possible values: ast, sqlite"),
+        ("rewrite --policy p.wasm --request bob.json --emit oracle", 2, "possible values: ast, chroma"),
         ("match --filter bad.json --chunks c.jsonl", 1, "bad.json: filter: the member `attr` is missing"),
         (
             "search --db none.sqlite --policy p.wasm --request bob.json --text x",
