@@ -51,7 +51,7 @@ pub struct Request<'a> {
     /// Facts about the request, a record.
     pub context: Value<'a>,
     /// Everything that is known, in the order of the uids.
-    entities: Vec<Entity<'a>>,
+    entities: &'a [Entity<'a>],
 }
 
 impl<'a> RawRequest<'a> {
@@ -129,6 +129,8 @@ impl<'a> RawRequest<'a> {
             }
         }
         sort(&mut entities, |a, b| a.uid < b.uid);
+        // In the arena, as the request may be: what lies there is never dropped.
+        let entities = &*arena.alloc_slice_copy(&entities);
         Ok(Request { principal, action, context: Value::Record(context), entities })
     }
 }
@@ -137,7 +139,7 @@ impl<'a> Request<'a> {
     /// A request of which nothing is known, for what needs none.
     pub fn nobody() -> Self {
         let nothing = Uid { entity_type: "", id: "" };
-        Self { principal: nothing, action: nothing, context: Value::Record(&[]), entities: Vec::new() }
+        Self { principal: nothing, action: nothing, context: Value::Record(&[]), entities: &[] }
     }
 
     /// What is known of an entity.
@@ -150,7 +152,7 @@ impl<'a> Request<'a> {
 
     /// Everything that is known.
     pub(crate) fn entities(&self) -> &[Entity<'a>] {
-        &self.entities
+        self.entities
     }
 
     /// Everything above an entity.
