@@ -12,6 +12,7 @@ use tamis_core::Type;
 use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
+use crate::negation::{self, joined};
 use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
 use crate::{Dialect, Translation};
 
@@ -70,45 +71,20 @@ fn kind(atom: &Atom) -> Option<Kind> {
 
 /// A field as Chroma names it; `None` if it is not one of the metadata, or of those that Chroma keeps for itself.
 fn name(field: &Field) -> Option<&str> {
-    let name = match field {
-        Field::Column(name) => name,
-        Field::Attribute(path) => match path.as_slice() {
-            [name] => name,
-            _ => return None,
-        },
-    };
+    let name = field.flat()?;
     let reserved = name.is_empty() || name.starts_with(['$', '#']) || name.starts_with("chroma:");
-    Some(name.as_str()).filter(|_| !reserved)
+    Some(name).filter(|_| !reserved)
+}
+
+/// Chroma has no constants, and its empty filter is everything.
+fn constants() -> Vec<Json> {
+    vec![json!({"chunk_id": {"$eq": ""}}), json!({"chunk_id": {"$ne": ""}})]
 }
 
 fn write(plan: &Plan, negated: bool) -> Json {
-    let all = |plans: &[Plan]| plans.iter().map(|plan| write(plan, negated)).collect();
-    match plan {
-        // Chroma has no constants, and its empty filter is everything.
-        Plan::Always | Plan::Never => {
-            let both = vec![json!({"chunk_id": {"$eq": ""}}), json!({"chunk_id": {"$ne": ""}})];
-            joined((*plan == Plan::Always) != negated, both)
-        }
-        Plan::And(plans) => joined(negated, all(plans)),
-        Plan::Or(plans) => joined(!negated, all(plans)),
-        Plan::Not(inner) => write(inner, !negated),
-        Plan::Test(field, atom) => match name(field) {
-            Some(name) => test(name, atom, negated),
-            // The judge lets no other name pass.
-            None => write(&Plan::Always, negated),
-        },
-    }
-}
-
-/// `$or` or `$and` of these. Chroma refuses one of them alone.
-fn joined(any: bool, mut parts: Vec<Json>) -> Json {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            json!({(if any { "$or" } else { "$and" }): parts})
-        }
-    }
+    negation::write(plan, negated, &constants, &|field, atom, negated| {
+        Some(test(name(field)?, atom, negated))
+    })
 }
 
 fn test(name: &str, atom: &Atom, negated: bool) -> Json {

@@ -9,6 +9,7 @@ mod elasticsearch;
 mod fields;
 mod lancedb;
 mod milvus;
+mod negation;
 mod opensearch;
 mod pinecone;
 mod plan;

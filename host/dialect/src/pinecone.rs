@@ -12,6 +12,7 @@ use tamis_core::Type;
 use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
+use crate::negation::{self, joined};
 use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
 use crate::{Dialect, Translation};
 
@@ -71,44 +72,18 @@ fn judge(field: &Field, atom: &Atom, stored: Option<&Type>) -> Verdict {
 
 /// A field as Pinecone names it; `None` if it is not one of the metadata, or would be an operator.
 fn name(field: &Field) -> Option<&str> {
-    let name = match field {
-        Field::Column(name) => name,
-        Field::Attribute(path) => match path.as_slice() {
-            [name] => name,
-            _ => return None,
-        },
-    };
-    Some(name.as_str()).filter(|name| !name.is_empty() && !name.starts_with('$'))
+    field.flat().filter(|name| !name.is_empty() && !name.starts_with('$'))
+}
+
+/// Pinecone has no constants, and its empty filter is everything.
+fn constants() -> Vec<Json> {
+    vec![json!({"chunk_id": {"$exists": true}}), json!({"chunk_id": {"$exists": false}})]
 }
 
 fn write(plan: &Plan, negated: bool) -> Json {
-    let all = |plans: &[Plan]| plans.iter().map(|plan| write(plan, negated)).collect();
-    match plan {
-        // Pinecone has no constants, and its empty filter is everything.
-        Plan::Always | Plan::Never => {
-            let both = vec![json!({"chunk_id": {"$exists": true}}), json!({"chunk_id": {"$exists": false}})];
-            joined((*plan == Plan::Always) != negated, both)
-        }
-        Plan::And(plans) => joined(negated, all(plans)),
-        Plan::Or(plans) => joined(!negated, all(plans)),
-        Plan::Not(inner) => write(inner, !negated),
-        Plan::Test(field, atom) => match name(field) {
-            Some(name) => test(name, atom, negated),
-            // The judge lets no other name pass.
-            None => write(&Plan::Always, negated),
-        },
-    }
-}
-
-/// `$or` or `$and` of these.
-fn joined(any: bool, mut parts: Vec<Json>) -> Json {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            json!({(if any { "$or" } else { "$and" }): parts})
-        }
-    }
+    negation::write(plan, negated, &constants, &|field, atom, negated| {
+        Some(test(name(field)?, atom, negated))
+    })
 }
 
 fn test(name: &str, atom: &Atom, negated: bool) -> Json {

@@ -75,6 +75,19 @@ pub(crate) enum Field {
     Column(String),
 }
 
+impl Field {
+    /// Its name where metadata is flat; `None` for an attribute inside another.
+    pub(crate) fn flat(&self) -> Option<&str> {
+        match self {
+            Self::Column(name) => Some(name),
+            Self::Attribute(path) => match path.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// A condition on fields.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Plan {

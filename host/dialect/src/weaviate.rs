@@ -117,17 +117,11 @@ fn is_id(operator: &str) -> Json {
 
 /// A field as Weaviate names it; `None` if it cannot be a property.
 fn name(field: &Field) -> Option<&str> {
-    let name = match field {
-        Field::Column(name) => name,
-        Field::Attribute(path) => match path.as_slice() {
-            [name] => name,
-            _ => return None,
-        },
-    };
+    let name = field.flat()?;
     // A property begins with a small letter, whatever it is declared with.
     let is_property = is_identifier(name) && name.starts_with(|first: char| first.is_ascii_lowercase());
-    let is_own = matches!(name.as_str(), "id" | "vector");
-    Some(name.as_str()).filter(|name| is_property && !is_own && name.len() <= MAX_NAME)
+    let is_own = matches!(name, "id" | "vector");
+    Some(name).filter(|name| is_property && !is_own && name.len() <= MAX_NAME)
 }
 
 fn joined(operator: &str, mut operands: Vec<Json>) -> Json {
