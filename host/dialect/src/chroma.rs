@@ -13,7 +13,8 @@ use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
 use crate::negation::{self, joined};
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation};
 
 /// Chroma binds each number of a list twice, and its SQLite takes 32 766 values; nesting of 60 was seen to work and of 100

@@ -21,7 +21,8 @@ use tamis_core::Type;
 use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
-use crate::plan::{Atom, Field, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation};
 
 /// `index.max_terms_count` is 65 536. A `bool` is inside 20 others at most (30 in later versions), of which the search around the filter

@@ -1,7 +1,7 @@
 //! From filters to the filter languages of databases: one file for each, one trait for all.
 //!
 //! A dialect never narrows. What it cannot say exactly it leaves out on the wide side, reports, and leaves to the
-//! filter gate. What types mean is settled before a dialect sees a test (`plan`): it translates tests of single fields.
+//! filter gate. What types mean is settled before a dialect sees a test (`planner`): it translates tests of single fields.
 
 mod chroma;
 mod duckdb;
@@ -13,6 +13,7 @@ mod negation;
 mod opensearch;
 mod pinecone;
 mod plan;
+mod planner;
 mod postgres;
 mod qdrant;
 mod sql;

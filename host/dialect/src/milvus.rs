@@ -13,7 +13,8 @@ use tamis_core::Type;
 use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation, is_identifier};
 
 /// Lists of 100 000 values, 10 000 tests and nesting of 48 were seen to work.

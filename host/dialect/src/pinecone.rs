@@ -13,7 +13,8 @@ use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::Fields;
 use crate::negation::{self, joined};
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation};
 
 /// `$in` and `$nin` take 10 000 values. Nesting is not limited by its documentation; policies hardly go deeper.

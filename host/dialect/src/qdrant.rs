@@ -12,7 +12,8 @@ use tamis_core::filter::{Comparison, Filter};
 use tamis_core::{Type, decision::Path};
 
 use crate::fields::Fields;
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation};
 
 /// Lists of 100 000 values were seen to work. The REST interface reads JSON of up to 127 levels; a connective takes two of

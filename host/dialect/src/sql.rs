@@ -11,7 +11,8 @@ use tamis_core::filter::{Comparison, Operand};
 
 use crate::Translation;
 use crate::fields::Fields;
-use crate::plan::{Atom, Field, Limits, Plan, Scalar, Verdict, plan};
+use crate::plan::{Atom, Field, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan;
 
 /// A condition, with a value for each parameter in it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

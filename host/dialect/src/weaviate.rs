@@ -16,7 +16,8 @@ use tamis_core::Type;
 use tamis_core::filter::{Comparison, Filter};
 
 use crate::fields::{Fields, Place};
-use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict, plan_by_type};
+use crate::plan::{Atom, Field, Kind, Limits, Plan, Scalar, Verdict};
+use crate::planner::plan_by_type;
 use crate::{Dialect, Translation, is_identifier};
 
 /// No limits are documented. Requests are read recursively, and a list becomes one test for each value.
