@@ -55,6 +55,10 @@ impl Bounds {
     const fn exact(filter: u32) -> Self {
         Self { low: filter, high: filter }
     }
+
+    fn is_exact(self) -> bool {
+        self.low == self.high
+    }
 }
 
 /// Where a condition is true, and where it is false.
@@ -91,7 +95,7 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
         {
             faults.push((index, rewriter.evaluator.fault()));
         }
-        if condition.yes.low != condition.yes.high {
+        if !condition.yes.is_exact() {
             partial.push(index);
         }
         let [low, high] = if rule.flags & flag::FORBID != 0 { &mut forbids } else { &mut permits };
@@ -109,7 +113,7 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
         filters.all(&parts)
     };
     let high = allowed(&permits_high, &forbids_low);
-    let low = allowed(&permits_low, &forbids_high);
+    let low = if partial.is_empty() { high } else { allowed(&permits_low, &forbids_high) };
     let root = rewriter.filters.bounded(high, ALWAYS);
     Rewrite { root, exact: low == root, faults, partial, filters: rewriter.filters }
 }
@@ -159,7 +163,9 @@ impl<'a> Rewriter<'a> {
             self.filters.or(yes, no)
         };
         let low = bound(condition.yes.low, then.low, condition.no.low, otherwise.low);
-        let high = bound(condition.yes.high, then.high, condition.no.high, otherwise.high);
+        let exact = [condition.yes, condition.no, then, otherwise].into_iter().all(Bounds::is_exact);
+        let high =
+            if exact { low } else { bound(condition.yes.high, then.high, condition.no.high, otherwise.high) };
         Bounds { low: self.filters.bounded(low, NEVER), high: self.filters.bounded(high, ALWAYS) }
     }
 

@@ -9,6 +9,21 @@ use crate::program::{Program, Section, Source, damaged, width};
 /// The manifest: name, whether it rewrites, digest, producer, footprint, rules.
 pub(super) fn manifest<'a>(program: &Program<'a>, arena: &'a Bump) -> Manifest<'a> {
     let reader = &mut Reader::new(program.section(Section::Manifest));
+    let mut manifest = without_rules(reader, arena);
+    manifest.policies = several(reader, arena, |reader| {
+        let id = text(reader);
+        PolicyInfo { id, annotations: several(reader, arena, |reader| [text(reader), text(reader)]) }
+    });
+    manifest
+}
+
+/// What the policy reads of chunks.
+pub(super) fn footprint<'a>(program: &Program<'a>, arena: &'a Bump) -> List<'a, FootprintAttribute<'a>> {
+    without_rules(&mut Reader::new(program.section(Section::Manifest)), arena).footprint
+}
+
+/// What stands in front of the rules, of which there may be thousands.
+fn without_rules<'a>(reader: &mut Reader<'a>, arena: &'a Bump) -> Manifest<'a> {
     let contract = text(reader);
     let name = text(reader);
     let can_rewrite = flag(reader);
@@ -20,10 +35,7 @@ pub(super) fn manifest<'a>(program: &Program<'a>, arena: &'a Bump) -> Manifest<'
         let value_type = if value_type.items().is_empty() { Maybe::None } else { Maybe::Some(value_type) };
         FootprintAttribute { attribute: Attribute { path, value_type }, optional: flag(reader) }
     });
-    let policies = several(reader, arena, |reader| {
-        let id = text(reader);
-        PolicyInfo { id, annotations: several(reader, arena, |reader| [text(reader), text(reader)]) }
-    });
+    let policies = [].as_slice().into();
     Manifest { contract, name, footprint, policies, can_rewrite, source_digest, producer }
 }
 

@@ -96,7 +96,7 @@ fn decide<'a>(question: &Question<'a>, arena: &'a Bump) -> Decision<'a> {
 fn narrow<'a>(raw: &abi::Request<'a>, arena: &'a Bump) -> Rewrite<'a> {
     let program = program();
     let rewrite = rewrite::rewrite(program, arena, request(raw, arena));
-    let footprint = manifest::manifest(&program, arena).footprint.items();
+    let footprint = manifest::footprint(&program, arena).items();
     Rewrite {
         filter: answer::filter(&program, arena, &rewrite.filters, rewrite.root),
         exact: rewrite.exact,
