@@ -17,6 +17,26 @@ def stored(chunk, path):
     return value
 
 
+def layout(given, kind_of, structure_of):
+    """The columns of a table with one for each declared attribute, and the fields of those that are structures."""
+    columns, structures = {}, {}
+    for entry in given["declared"]:
+        path, kind = entry["attr"], kind_of(entry["type"])
+        if len(path) == 1:
+            columns[path[0]] = kind
+        else:
+            structures.setdefault(path[0], {})[path[1]] = kind
+    columns.update((name, structure_of(fields)) for name, fields in structures.items())
+    return columns, structures
+
+
+def cell(chunk, name, structures):
+    """What a chunk has in a column of such a table."""
+    if name in structures:
+        return {field: stored(chunk, [name, field]) for field in structures[name]}
+    return stored(chunk, [name])
+
+
 def check(given, select):
     """Runs `select(native)`, which returns ids, for every case, and leaves with 1 if one of them selects too little, or too
     much where it is said to be exact."""

@@ -23,28 +23,21 @@ def quoted(name):
     return '"' + name.replace('"', '""') + '"'
 
 
+def structure(fields):
+    """The type of a column with these fields."""
+    return "STRUCT(" + ", ".join(f"{quoted(field)} {kind}" for field, kind in fields.items()) + ")"
+
+
 def main():
     given = cases.read()
     database = duckdb.connect()
-    columns, structures = {}, {}
-    for entry in given["declared"]:
-        path, kind = entry["attr"], column(entry["type"])
-        if len(path) == 1:
-            columns[path[0]] = kind
-        else:
-            structures.setdefault(path[0], {})[path[1]] = kind
-    for name, fields in structures.items():
-        columns[name] = "STRUCT(" + ", ".join(f"{quoted(field)} {kind}" for field, kind in fields.items()) + ")"
+    columns, structures = cases.layout(given, column, structure)
     declared = "".join(f", {quoted(name)} {kind}" for name, kind in columns.items())
     database.execute(f"CREATE TABLE chunks (chunk_id VARCHAR, chunk_type VARCHAR, ancestors VARCHAR[]{declared})")
     marks = ", ".join(["?", "?", "?"] + [f"?::{kind}" for kind in columns.values()])
     for chunk in given["chunks"]:
         row = [chunk["id"], chunk["type"], chunk["ancestors"]]
-        for name in columns:
-            if name in structures:
-                row.append({field: cases.stored(chunk, [name, field]) for field in structures[name]})
-            else:
-                row.append(cases.stored(chunk, [name]))
+        row.extend(cases.cell(chunk, name, structures) for name in columns)
         database.execute(f"INSERT INTO chunks VALUES ({marks})", row)
 
     def select(native):

@@ -24,15 +24,7 @@ def column(declared):
 
 def main():
     given = cases.read()
-    columns, structures = {}, {}
-    for entry in given["declared"]:
-        path, kind = entry["attr"], column(entry["type"])
-        if len(path) == 1:
-            columns[path[0]] = kind
-        else:
-            structures.setdefault(path[0], {})[path[1]] = kind
-    for name, fields in structures.items():
-        columns[name] = pyarrow.struct(list(fields.items()))
+    columns, structures = cases.layout(given, column, lambda fields: pyarrow.struct(list(fields.items())))
     # No filter may name others.
     columns = {name: kind for name, kind in columns.items() if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)}
     texts = pyarrow.list_(pyarrow.string())
@@ -42,11 +34,7 @@ def main():
     rows = []
     for chunk in given["chunks"]:
         row = {"chunk_id": chunk["id"], "chunk_type": chunk["type"], "ancestors": chunk["ancestors"], "vector": [0.0, 1.0]}
-        for name in columns:
-            if name in structures:
-                row[name] = {field: cases.stored(chunk, [name, field]) for field in structures[name]}
-            else:
-                row[name] = cases.stored(chunk, [name])
+        row.update((name, cases.cell(chunk, name, structures)) for name in columns)
         rows.append(row)
 
     with tempfile.TemporaryDirectory() as folder:

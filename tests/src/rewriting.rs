@@ -27,7 +27,7 @@ pub const SCHEMA: &str = r#"
 "#;
 
 /// Conditions that a filter can say exactly if the types are declared.
-const EXACT: &[&str] = &[
+pub const EXACT: &[&str] = &[
     "resource.tenant == principal.tenant",
     "context.tenant != resource.tenant",
     "resource.level < principal.clearance",
@@ -137,11 +137,6 @@ fn policy() -> BoxedStrategy<String> {
 /// A policy set.
 pub fn policies() -> BoxedStrategy<String> {
     prop::collection::vec(policy(), 1..5).prop_map(|policies| policies.concat()).boxed()
-}
-
-/// Conditions that a filter can say exactly, each as the only one of a permit.
-pub fn exact_conditions() -> &'static [&'static str] {
-    EXACT
 }
 
 fn uid(entity_type: &str, id: &str) -> Json {

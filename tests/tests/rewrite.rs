@@ -68,7 +68,7 @@ fn filters_match_what_is_allowed() {
 fn what_policies_say_every_day_is_exact() {
     let lines = sample(40, rewriting::chunk());
     let requests = sample(20, rewriting::request());
-    for condition in rewriting::exact_conditions() {
+    for condition in rewriting::EXACT {
         let (mut selective, mut allowed) = (0, 0);
         for policies in [
             format!("permit(principal, action, resource) when {{ {condition} }};"),

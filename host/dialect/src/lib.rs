@@ -30,7 +30,7 @@ pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
 pub use postgres::{Attributes as PostgresAttributes, Postgres};
 pub use qdrant::Qdrant;
-pub use sql::{Parameter, Sql};
+pub use sql::{Parameter, Sql, quoted};
 pub use sqlite::Sqlite;
 pub use weaviate::Weaviate;
 

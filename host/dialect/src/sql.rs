@@ -216,7 +216,7 @@ pub(crate) fn operator(comparison: Comparison) -> &'static str {
 }
 
 /// A name in double quotes, as it is. Without them some names are keywords: `user` would be who runs the query.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

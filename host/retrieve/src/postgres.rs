@@ -12,7 +12,9 @@ use ::postgres::{Client, Row};
 use serde_json::Value as Json;
 use tamis_core::chunk::check_vector;
 use tamis_core::{Chunk, EntityUid, Filter, InputError};
-use tamis_dialect::{Dialect, Parameter, Place, Postgres as Language, PostgresAttributes, Sql, Translation};
+use tamis_dialect::{
+    Dialect, Parameter, Place, Postgres as Language, PostgresAttributes, Sql, Translation, quoted,
+};
 
 use crate::error::Error;
 use crate::source::{By, Candidate, Candidates, Opened, VectorSource};
@@ -298,10 +300,6 @@ fn bound(parameter: &Parameter) -> (Bound, SqlType) {
         Parameter::Integer(number) => (Bound::Integer(*number), SqlType::INT8),
         Parameter::Real(number) => (Bound::Real(*number), SqlType::FLOAT8),
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn joined(name: &[String]) -> String {

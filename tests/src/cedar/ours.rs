@@ -1,7 +1,7 @@
 //! What is compared with Cedar: the compiler, and the engine that compiled policies contain, run natively.
 
 use bumpalo::Bump;
-use tamis_compiler::Named;
+use tamis_compiler::{Compiled, Named};
 use tamis_contract::frame::{Form, Writer, state};
 use tamis_contract::value::{Field, Uid, Value, record_fields};
 use tamis_core::manifest::FootprintAttribute;
@@ -35,12 +35,12 @@ pub fn decide(case: &Case) -> Result<Vec<Verdict>, String> {
     let arena = Bump::new();
     // With a schema, there are two ways to read a chunk; they must agree on what conforms to it.
     let schema = case.schema.as_deref();
-    let compiled = compile(&case.policies, schema)?;
+    let compiled = compile(tamis_compiler::compile, &case.policies, schema)?;
     let footprint = footprint(&compiled.manifest)?;
     let side = Side::new(&arena, &compiled, &footprint)?;
     let mut verdicts = side.verdicts(&questions)?;
     if schema.is_some() {
-        let open = compile_for_any_chunk(&case.policies, schema)?;
+        let open = compile(tamis_compiler::compile_for_any_chunk, &case.policies, schema)?;
         let footprint = self::footprint(&open.manifest)?;
         let typed =
             std::mem::replace(&mut verdicts, Side::new(&arena, &open, &footprint)?.verdicts(&questions)?);
@@ -82,7 +82,7 @@ pub fn narrow(
     requests: &[Request],
     chunks: &[core::Chunk],
 ) -> Result<Vec<Narrowed>, String> {
-    let compiled = compile(policies, schema)?;
+    let compiled = compile(tamis_compiler::compile, policies, schema)?;
     let footprint = footprint(&compiled.manifest)?;
     let arena = Bump::new();
     let side = Side::new(&arena, &compiled, &footprint)?;
@@ -90,16 +90,14 @@ pub fn narrow(
     requests.iter().map(|request| side.rewrite(request, &chunks)).collect()
 }
 
-fn compile(policies: &str, schema: Option<&str>) -> Result<tamis_compiler::Compiled, String> {
+fn compile(
+    how: impl Fn(&str, Named<'_>, Option<Named<'_>>) -> Result<Compiled, tamis_compiler::Error>,
+    policies: &str,
+    schema: Option<&str>,
+) -> Result<Compiled, String> {
     let policies = Named { name: "policies", text: policies };
     let schema = schema.map(|text| Named { name: "schema", text });
-    tamis_compiler::compile("case", policies, schema).map_err(|error| error.to_string())
-}
-
-fn compile_for_any_chunk(policies: &str, schema: Option<&str>) -> Result<tamis_compiler::Compiled, String> {
-    let policies = Named { name: "policies", text: policies };
-    let schema = schema.map(|text| Named { name: "schema", text });
-    tamis_compiler::compile_for_any_chunk("case", policies, schema).map_err(|error| error.to_string())
+    how("case", policies, schema).map_err(|error| error.to_string())
 }
 
 fn footprint(manifest: &tamis_compiler::Manifest) -> Result<Vec<FootprintAttribute>, String> {
@@ -122,7 +120,7 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(
         arena: &'a Bump,
-        compiled: &tamis_compiler::Compiled,
+        compiled: &Compiled,
         footprint: &'a [FootprintAttribute],
     ) -> Result<Self, String> {
         let program =
