@@ -94,6 +94,23 @@ fn decide(case: &Case) -> Vec<Verdict> {
 }
 
 #[test]
+fn a_component_says_of_itself_what_its_custom_section_says() {
+    let text = r#"@owner("legal") permit(principal, action, resource) when { resource.level < 3 };"#;
+    let schema = "entity User; entity Chunk { level: Long, name?: String }; \
+                  action retrieve appliesTo { principal: User, resource: Chunk };";
+    let source = Named { name: "p.cedar", text };
+    let schema = Named { name: "s.cedarschema", text: schema };
+    for (schema, length) in [(None, 0), (Some(schema), 64)] {
+        let compiled = tamis_compiler::compile("manifest", source, schema).unwrap();
+        let policy =
+            Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+        assert_eq!(policy.manifest().to_json(), compiled.manifest.to_json());
+        assert_eq!(policy.manifest().schema_digest.len(), length);
+        assert_eq!(policy.manifest().source_digest.len(), 64);
+    }
+}
+
+#[test]
 fn a_session_may_go_on_for_long() {
     let text = r#"permit(principal, action, resource) when { resource.tags.contains("x") || resource.name like "*a*" };"#;
     let compiled = tamis_compiler::compile("long", Named { name: "long.cedar", text }, None).unwrap();

@@ -56,7 +56,7 @@ pub(crate) fn build(front: &Front) -> Result<Branches, Error> {
         footprint: manifest::footprint(&ir, &front.schema),
         policies: Vec::new(),
         source_digest: String::new(),
-        schema_digest: None,
+        schema_digest: String::new(),
     };
     let program = emit::program(ir, &rules, &front.schema, &manifest);
     Ok(Branches { component: link::component(&program, &manifest.to_json().to_string())?, branches })

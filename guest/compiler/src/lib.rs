@@ -104,7 +104,7 @@ fn compile_for(
             footprint: manifest::footprint(&ir, &front.schema),
             policies: manifest::policies(&front.policies),
             source_digest: digest(policies.text),
-            schema_digest: schema.map(|schema| digest(schema.text)),
+            schema_digest: schema.map(|schema| digest(schema.text)).unwrap_or_default(),
         };
         let program = emit::program(ir, &rules, &front.schema, &manifest);
         let component = link::component(&program, &manifest.to_json().to_string())?;

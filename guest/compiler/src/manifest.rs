@@ -22,8 +22,8 @@ pub struct Manifest {
     pub policies: Vec<(String, BTreeMap<String, String>)>,
     /// SHA-256 of the source, in hexadecimal.
     pub source_digest: String,
-    /// SHA-256 of the schema, in hexadecimal; `None` without one.
-    pub schema_digest: Option<String>,
+    /// SHA-256 of the schema, in hexadecimal; empty without one.
+    pub schema_digest: String,
 }
 
 /// One attribute that a policy reads from chunks.
@@ -66,6 +66,7 @@ impl Manifest {
         writer.text(&self.name);
         writer.bytes.push(1);
         writer.text(&self.source_digest);
+        writer.text(&self.schema_digest);
         writer.text(&Self::producer());
         writer.size(self.footprint.len());
         for entry in &self.footprint {

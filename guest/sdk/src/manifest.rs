@@ -15,6 +15,7 @@ impl Manifest {
             policies: Vec::new(),
             can_rewrite: true,
             source_digest: String::new(),
+            schema_digest: String::new(),
             producer: concat!("tamis-sdk ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

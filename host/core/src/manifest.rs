@@ -19,6 +19,8 @@ pub struct Manifest {
     pub can_rewrite: bool,
     /// SHA-256 of its source in hexadecimal; empty if not known.
     pub source_digest: String,
+    /// SHA-256 of the schema that the source was checked against, in hexadecimal; empty if there was none.
+    pub schema_digest: String,
     /// What made it, with version.
     pub producer: String,
 }
@@ -53,6 +55,7 @@ impl Manifest {
             "policies": policies,
             "can_rewrite": self.can_rewrite,
             "source_digest": self.source_digest,
+            "schema_digest": self.schema_digest,
             "producer": self.producer,
         })
     }

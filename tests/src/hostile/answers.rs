@@ -47,9 +47,18 @@ impl Manifest {
 
     pub(super) fn abi(&self) -> Abi {
         let (name, policies, can_rewrite) = (text("hostile"), Abi::List(vec![]), Abi::U8(1));
-        let (source_digest, producer) = (text(""), text("tests"));
+        let (source_digest, schema_digest, producer) = (text(""), text(""), text("tests"));
         let (contract, footprint) = (self.contract.clone(), self.footprint.clone());
-        Abi::Record(vec![contract, name, footprint, policies, can_rewrite, source_digest, producer])
+        Abi::Record(vec![
+            contract,
+            name,
+            footprint,
+            policies,
+            can_rewrite,
+            source_digest,
+            schema_digest,
+            producer,
+        ])
     }
 }
 

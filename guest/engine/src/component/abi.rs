@@ -258,6 +258,7 @@ pub(super) struct Manifest<'a> {
     pub(super) policies: List<'a, PolicyInfo<'a>>,
     pub(super) can_rewrite: bool,
     pub(super) source_digest: Text<'a>,
+    pub(super) schema_digest: Text<'a>,
     pub(super) producer: Text<'a>,
 }
 

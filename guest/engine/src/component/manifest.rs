@@ -6,7 +6,7 @@ use tamis_contract::frame::{Form, Reader};
 use super::abi::{self, Attribute, FootprintAttribute, List, Manifest, Maybe, PolicyInfo, Text};
 use crate::program::{Program, Section, Source, damaged, width};
 
-/// The manifest: name, whether it rewrites, digest, producer, footprint, rules.
+/// The manifest: name, whether it rewrites, digests, producer, footprint, rules.
 pub(super) fn manifest<'a>(program: &Program<'a>, arena: &'a Bump) -> Manifest<'a> {
     let reader = &mut Reader::new(program.section(Section::Manifest));
     let mut manifest = without_rules(reader, arena);
@@ -28,6 +28,7 @@ fn without_rules<'a>(reader: &mut Reader<'a>, arena: &'a Bump) -> Manifest<'a> {
     let name = text(reader);
     let can_rewrite = flag(reader);
     let source_digest = text(reader);
+    let schema_digest = text(reader);
     let producer = text(reader);
     let footprint = several(reader, arena, |reader| {
         let path = List::from(&*arena.alloc_slice_copy(&[text(reader)]));
@@ -36,7 +37,7 @@ fn without_rules<'a>(reader: &mut Reader<'a>, arena: &'a Bump) -> Manifest<'a> {
         FootprintAttribute { attribute: Attribute { path, value_type }, optional: flag(reader) }
     });
     let policies = [].as_slice().into();
-    Manifest { contract, name, footprint, policies, can_rewrite, source_digest, producer }
+    Manifest { contract, name, footprint, policies, can_rewrite, source_digest, schema_digest, producer }
 }
 
 fn text<'a>(reader: &mut Reader<'a>) -> Text<'a> {

@@ -78,6 +78,9 @@ void __wasm_export_exports_gates_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + (12*sizeof(void*))))) > 0) {
     free(*((uint8_t **) (arg0 + (11*sizeof(void*)))));
   }
+  if ((*((size_t*) (arg0 + (14*sizeof(void*))))) > 0) {
+    free(*((uint8_t **) (arg0 + (13*sizeof(void*)))));
+  }
 }
 
 __attribute__((__weak__, __export_name__("cabi_post_tamis:policy/gates@0.1.0#filter-chunk")))
@@ -443,7 +446,7 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(14*sizeof(void*))];
+static uint8_t RET_AREA[(15*sizeof(void*))];
 
 // Helper Functions
 
@@ -845,6 +848,7 @@ void exports_gates_manifest_free(exports_gates_manifest_t *ptr) {
   exports_gates_list_footprint_attribute_free(&ptr->footprint);
   exports_gates_list_policy_info_free(&ptr->policies);
   policy_string_free(&ptr->source_digest);
+  policy_string_free(&ptr->schema_digest);
   policy_string_free(&ptr->producer);
 }
 
@@ -891,8 +895,10 @@ uint8_t * __wasm_export_exports_gates_describe(void) {
   *((int8_t*)(ptr + (8*sizeof(void*)))) = (ret).can_rewrite;
   *((size_t*)(ptr + (10*sizeof(void*)))) = ((ret).source_digest).len;
   *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) ((ret).source_digest).ptr;
-  *((size_t*)(ptr + (12*sizeof(void*)))) = ((ret).producer).len;
-  *((uint8_t **)(ptr + (11*sizeof(void*)))) = (uint8_t *) ((ret).producer).ptr;
+  *((size_t*)(ptr + (12*sizeof(void*)))) = ((ret).schema_digest).len;
+  *((uint8_t **)(ptr + (11*sizeof(void*)))) = (uint8_t *) ((ret).schema_digest).ptr;
+  *((size_t*)(ptr + (14*sizeof(void*)))) = ((ret).producer).len;
+  *((uint8_t **)(ptr + (13*sizeof(void*)))) = (uint8_t *) ((ret).producer).ptr;
   return ptr;
 }
 

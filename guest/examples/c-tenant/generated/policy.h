@@ -402,6 +402,8 @@ typedef struct exports_gates_manifest_t {
   bool   can_rewrite;
   // SHA-256 of the source that this was made from, in hexadecimal; empty if not known.
   policy_string_t   source_digest;
+  // SHA-256 of the schema that the source was checked against, in hexadecimal; empty if there was none.
+  policy_string_t   schema_digest;
   // What made it, with version, such as `tamis-sdk 0.1.0`.
   policy_string_t   producer;
 } exports_gates_manifest_t;

@@ -44,7 +44,8 @@ fn manifest(args: &InspectArgs, bytes: &[u8]) -> Result<Json> {
 }
 
 fn print(manifest: &Json) -> Result<()> {
-    let text = |name: &str| manifest.get(name).and_then(Json::as_str).unwrap_or("-");
+    let text =
+        |name: &str| manifest.get(name).and_then(Json::as_str).filter(|text| !text.is_empty()).unwrap_or("-");
     let list = |name: &str| manifest.get(name).and_then(Json::as_array).into_iter().flatten();
     let rewrites = manifest.get("can_rewrite").and_then(Json::as_bool) == Some(true);
     output::line(&format!("{}  {}", output::bold(text("name")), output::dim(text("producer"))))?;

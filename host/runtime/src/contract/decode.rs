@@ -82,6 +82,7 @@ pub(crate) fn manifest(raw: gates::Manifest) -> Result<Manifest, Error> {
         policies,
         can_rewrite: raw.can_rewrite,
         source_digest: raw.source_digest,
+        schema_digest: raw.schema_digest,
         producer: raw.producer,
     })
 }
