@@ -4,6 +4,7 @@ pub mod cedar;
 pub mod engines;
 pub mod generate;
 pub mod hostile;
+pub mod readability;
 pub mod rewriting;
 
 use std::collections::HashMap;

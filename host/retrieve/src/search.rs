@@ -115,6 +115,8 @@ pub fn search(
     found.widened = opened.widened;
     let mut candidates = opened.candidates;
     fill(&mut found, candidates.as_mut(), &mut session, question)?;
+    // Along an approximate index a near chunk may come late.
+    found.hits.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     if found.exact && found.denied > 0 {
         // Safe, since the filter gate decides; but the policy contradicts itself, or data changed under it.
         tracing::warn!(digest = %found.digest, denied = found.denied, "a rewrite that claims to be exact was not");

@@ -24,7 +24,8 @@ pub struct Candidate {
 
 /// A database that can rank chunks under a filter.
 pub trait VectorSource {
-    /// Begins a search in one consistent view of the data: every chunk that `filter` matches, best first.
+    /// Begins a search: every chunk that `filter` matches, best first. A page shows one consistent view of the data; whether all pages
+    /// show the same is the source's to say.
     ///
     /// What the source cannot express of the filter it leaves out on the wide side, and says so.
     ///
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Opened<'_> {
 
 /// Ranked chunks, pulled page by page.
 pub trait Candidates {
-    /// The next candidates, best first, none twice: `wanted` of them, or fewer only if there are no more. An empty page
+    /// The next candidates, best first as far as the database's index knows, none twice: `wanted` of them, or fewer only if there are no more. An empty page
     /// is the end.
     ///
     /// # Errors
