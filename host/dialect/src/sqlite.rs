@@ -95,6 +95,14 @@ fn is_plain(name: &str) -> bool {
     !name.chars().any(|c| c == '"' || c == '\\' || c.is_control())
 }
 
+/// True of an element of `json_each` that is not of this kind.
+fn ill_typed(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Integer => "type <> 'integer' OR typeof(value) <> 'integer'",
+        _ => "type <> 'text'",
+    }
+}
+
 impl Writer<'_, Sqlite> {
     /// `function(attributes, path)`.
     fn call(&mut self, function: &str, path: &Path) {
@@ -153,13 +161,17 @@ impl Writer<'_, Sqlite> {
                 }
             },
             Atom::Compare(comparison, bound) => self.compare(path, operator(*comparison), bound),
+            // Elements are looked at once: there are many more of them than of anything else that a search looks at.
             Atom::ContainsAny(values, kind) => {
-                self.array(path, kind.unwrap_or(Kind::Text));
-                self.text(" AND EXISTS (SELECT 1 FROM ");
-                self.call("json_each", path);
-                self.text(" WHERE value IN (SELECT value FROM json_each(");
+                self.call("json_type", path);
+                self.text(&format!(
+                    " IS 'array' AND (SELECT max({}) = 0 AND max(value IN (SELECT value FROM json_each(",
+                    ill_typed(kind.unwrap_or(Kind::Text))
+                ));
                 self.bind(list(values));
-                self.text(")))");
+                self.text("))) FROM ");
+                self.call("json_each", path);
+                self.text(") IS 1");
             }
             Atom::ContainsAll(values, kind) => {
                 self.array(path, kind.unwrap_or(Kind::Text));
@@ -197,14 +209,10 @@ impl Writer<'_, Sqlite> {
 
     /// An array in which every element is of the declared type: one that is not makes the whole set unreadable.
     fn array(&mut self, path: &Path, kind: Kind) {
-        let ill_typed = match kind {
-            Kind::Integer => "type <> 'integer' OR typeof(value) <> 'integer'",
-            _ => "type <> 'text'",
-        };
         self.call("json_type", path);
         self.text(" IS 'array' AND NOT EXISTS (SELECT 1 FROM ");
         self.call("json_each", path);
-        self.text(&format!(" WHERE {ill_typed})"));
+        self.text(&format!(" WHERE {})", ill_typed(kind)));
     }
 
     /// A test of what every row has: a text, or the array of ancestors.

@@ -40,7 +40,7 @@ pub(super) fn open<'a>(
                 _ => Ok(Box::new(Nearest {
                     view,
                     vector: blob,
-                    empty: dimensions.is_none(),
+                    ended: dimensions.is_none(),
                     seen: HashSet::new(),
                     rest: None,
                 })),
@@ -88,8 +88,8 @@ impl View<'_> {
 struct Nearest<'a> {
     view: View<'a>,
     vector: Vec<u8>,
-    /// No vector was ever stored.
-    empty: bool,
+    /// There is no more, or no vector was ever stored.
+    ended: bool,
     seen: HashSet<i64>,
     /// Everything that is left, once it had to be ranked as a whole.
     rest: Option<IntoIter<(i64, f64)>>,
@@ -97,7 +97,7 @@ struct Nearest<'a> {
 
 impl Candidates for Nearest<'_> {
     fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
-        if self.empty || wanted == 0 {
+        if self.ended || wanted == 0 {
             return Ok(Vec::new());
         }
         let reach = self.seen.len() + wanted;
@@ -109,8 +109,9 @@ impl Candidates for Nearest<'_> {
         let page: Vec<(i64, f64)> = match &mut self.rest {
             Some(rest) => rest.take(wanted).collect(),
             None => {
-                let ranked = self.nearest(reach)?.into_iter();
-                ranked.filter(|(row, _)| !self.seen.contains(row)).take(wanted).collect()
+                let ranked = self.nearest(reach)?;
+                self.ended = ranked.len() < reach;
+                ranked.into_iter().filter(|(row, _)| !self.seen.contains(row)).take(wanted).collect()
             }
         };
         self.seen.extend(page.iter().map(|(row, _)| row));

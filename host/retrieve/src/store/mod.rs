@@ -2,7 +2,7 @@
 //!
 //! | table | holds |
 //! |---|---|
-//! | `chunks` | id, metadata as JSON, ancestors, text |
+//! | `chunks` | id, metadata as JSONB, which filters read without parsing it, ancestors, text |
 //! | `vectors` | sqlite-vec: an embedding per chunk, cosine distance |
 //! | `words` | FTS5 over the texts, with the Porter stemmer |
 //!
@@ -31,7 +31,7 @@ pub use write::Transaction;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The columns that [`read_chunk`] reads.
-const CHUNK_COLUMNS: &str = "chunk_type, chunk_id, attributes, tags, ancestors, text";
+const CHUNK_COLUMNS: &str = "chunk_type, chunk_id, json(attributes), tags, ancestors, text";
 
 /// A database of chunks in one file. One thread at a time uses it; others open it again.
 #[derive(Debug)]

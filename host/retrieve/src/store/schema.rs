@@ -7,7 +7,7 @@ use crate::error::Error;
 /// `Tams` in ASCII: marks a SQLite file as ours.
 const APPLICATION_ID: i64 = 0x5461_6d73;
 /// Changes whenever the layout does.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// What is wrong with a file.
 pub(super) enum Problem {
@@ -60,7 +60,7 @@ fn create(connection: &Connection) -> Result<(), Problem> {
              rowid INTEGER PRIMARY KEY,
              chunk_type TEXT NOT NULL,
              chunk_id TEXT NOT NULL UNIQUE,
-             attributes TEXT NOT NULL CHECK (json_type(attributes) = 'object'),
+             attributes BLOB NOT NULL CHECK (json_type(attributes) = 'object'),
              tags TEXT NOT NULL CHECK (json_type(tags) = 'object'),
              ancestors TEXT NOT NULL CHECK (json_type(ancestors) = 'array'),
              text TEXT

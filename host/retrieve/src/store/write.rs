@@ -87,7 +87,7 @@ impl<'a> Transaction<'a> {
             .inner
             .prepare_cached(
                 "INSERT INTO chunks (chunk_type, chunk_id, attributes, tags, ancestors, text)
-                 VALUES (?, ?, ?, ?, ?, ?)",
+                 VALUES (?, ?, jsonb(?), ?, ?, ?)",
             )
             .and_then(|mut insert| {
                 insert.insert(params![
