@@ -119,4 +119,5 @@ def main():
         cases.check(given, by_engine(given["chunks"], folder))
 
 
-main()
+if __name__ == "__main__":
+    main()

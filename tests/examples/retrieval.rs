@@ -11,7 +11,7 @@ use clap::Parser;
 use tamis_core::{Chunk, Request};
 use tamis_retrieve::{By, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
 use tamis_runtime::PolicyHandle;
-use tamis_tests::engines::PostgresServer;
+use tamis_tests::engines::Server;
 use tamis_tests::readability::{self, GROUPS, Group};
 
 const K: u32 = 10;
@@ -46,7 +46,7 @@ fn main() {
     let options = Options::parse();
     eprintln!("filling two databases with {} chunks", options.chunks);
     let chunks: Vec<Chunk> = (0..options.chunks).map(readability::chunk).collect();
-    let server = PostgresServer::start();
+    let server = Server::postgres();
     let mut client = readability::connect(&server);
     readability::fill_table(&mut client, &chunks);
     client
@@ -121,7 +121,7 @@ fn through<'a>(source: &'a impl VectorSource, handle: &'a PolicyHandle) -> Strat
 /// The condition that a person would write.
 const CONDITION: &str = "attributes @> jsonb_build_object('readers', jsonb_build_array($1::text))";
 
-fn exact(server: &PostgresServer) -> Strategy<'static> {
+fn exact(server: &Server) -> Strategy<'static> {
     by_hand(
         server,
         "",
@@ -133,7 +133,7 @@ fn exact(server: &PostgresServer) -> Strategy<'static> {
     )
 }
 
-fn iterative(server: &PostgresServer, reach: u32) -> Strategy<'static> {
+fn iterative(server: &Server, reach: u32) -> Strategy<'static> {
     by_hand(
         server,
         &format!("SET hnsw.iterative_scan = relaxed_order; SET hnsw.ef_search = {reach}"),
@@ -145,7 +145,7 @@ fn iterative(server: &PostgresServer, reach: u32) -> Strategy<'static> {
 }
 
 /// The nearest forty of all, less what may not be read.
-fn post_filter(server: &PostgresServer) -> Strategy<'static> {
+fn post_filter(server: &Server) -> Strategy<'static> {
     by_hand(
         server,
         "",
@@ -158,7 +158,7 @@ fn post_filter(server: &PostgresServer) -> Strategy<'static> {
 }
 
 /// A prepared statement for the group and the vector.
-fn by_hand(server: &PostgresServer, settings: &str, sql: &str) -> Strategy<'static> {
+fn by_hand(server: &Server, settings: &str, sql: &str) -> Strategy<'static> {
     let mut client = readability::connect(server);
     client.batch_execute("SET plan_cache_mode = force_custom_plan").unwrap();
     client.batch_execute(settings).unwrap();

@@ -1,6 +1,6 @@
 //! Database engines that come as Python packages, for tests against the real thing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,33 +55,44 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// A PostgreSQL server with pgvector, which ends with this.
+/// A server, which ends with this.
 #[derive(Debug)]
-pub struct PostgresServer {
+pub struct Server {
     process: Child,
-    folder: PathBuf,
+    address: String,
 }
 
-impl PostgresServer {
-    /// Starts a new server.
-    pub fn start() -> Self {
-        let script = root().join("tests/engines/serve_postgres.py");
+impl Server {
+    /// PostgreSQL with pgvector. Its address is the folder of its socket.
+    pub fn postgres() -> Self {
+        Self::start("tests/engines/serve_postgres.py")
+    }
+
+    /// What a search needs of Qdrant's REST interface, over its engine. Its address is a URL.
+    pub fn qdrant() -> Self {
+        let mut server = Self::start("tests/engines/serve_qdrant.py");
+        server.address = format!("http://127.0.0.1:{}", server.address);
+        server
+    }
+
+    fn start(script: &str) -> Self {
+        let script = root().join(script);
         let mut process =
             Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();
         assert!(!line.trim().is_empty(), "the server did not start");
-        Self { process, folder: PathBuf::from(line.trim()) }
+        Self { process, address: line.trim().to_owned() }
     }
 
-    /// The folder of the server's socket.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 }
 
-impl Drop for PostgresServer {
+impl Drop for Server {
     fn drop(&mut self) {
         // The script stops the server when its input ends.
         drop(self.process.stdin.take());

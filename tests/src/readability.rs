@@ -7,7 +7,7 @@ use tamis_core::{Chunk, Request};
 use tamis_retrieve::Store;
 use tamis_runtime::{Limits, PolicyHandle, Runtime};
 
-use crate::engines::PostgresServer;
+use crate::engines::Server;
 
 /// Numbers in a vector.
 pub const DIMENSIONS: usize = 96;
@@ -115,8 +115,8 @@ impl Normal {
 }
 
 /// A connection to a server.
-pub fn connect(server: &PostgresServer) -> Client {
-    let host = server.folder().to_str().unwrap();
+pub fn connect(server: &Server) -> Client {
+    let host = server.address();
     Client::connect(&format!("host={host} user=postgres dbname=postgres"), NoTls).unwrap()
 }
 

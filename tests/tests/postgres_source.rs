@@ -14,7 +14,7 @@ use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
 use tamis_retrieve::{By, Error, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
 use tamis_runtime::{Limits, PolicyHandle, Runtime};
-use tamis_tests::engines::PostgresServer;
+use tamis_tests::engines::Server;
 
 const CHUNKS: usize = 6_000;
 const POLICY: &str = r#"
@@ -44,8 +44,8 @@ fn vector(number: usize) -> [f64; 8] {
     std::array::from_fn(|axis| ((number * 37 + 11) as f64 * (axis + 1) as f64 * 0.618_034).sin())
 }
 
-fn connect(server: &PostgresServer) -> Client {
-    let host = server.folder().to_str().unwrap().to_owned();
+fn connect(server: &Server) -> Client {
+    let host = server.address();
     Client::connect(&format!("host={host} user=postgres dbname=postgres"), NoTls).unwrap()
 }
 
@@ -87,7 +87,7 @@ fn user(id: &str) -> Request {
 
 #[test]
 fn k_is_k_however_few_may_be_read() {
-    let server = PostgresServer::start();
+    let server = Server::postgres();
     let mut client = connect(&server);
     let chunks: Vec<Chunk> = (0..CHUNKS).map(chunk).collect();
     fill(&mut client, &chunks);
@@ -131,7 +131,7 @@ fn k_is_k_however_few_may_be_read() {
 
 #[test]
 fn what_cannot_be_searched_is_an_error_that_says_so() {
-    let server = PostgresServer::start();
+    let server = Server::postgres();
     let mut client = connect(&server);
     let error = PostgresSource::new(connect(&server), PostgresTable::default()).unwrap_err().to_string();
     assert!(error.contains("chunks") && error.contains("does not exist"), "{error}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 use tamis_core::InputError;
 use tamis_core::decision::Path;
 use tamis_core::input;
@@ -107,15 +108,81 @@ impl Fields {
         })
     }
 
+    /// The attributes of a chunk, out of what the database stores of them. What is mapped is read from its field alone: another field
+    /// that has the attribute's name is not the attribute.
+    pub fn restore(&self, stored: &Map<String, Json>) -> Map<String, Json> {
+        let mut attributes = stored.clone();
+        let mapped = self.attributes.iter().map(|(path, field)| (path, at(stored, field).cloned()));
+        for (path, value) in mapped {
+            put(&mut attributes, path, value);
+        }
+        attributes
+    }
+
     /// The field of an attribute.
     pub(crate) fn of(&self, path: &Path) -> Path {
         self.attributes.get(path).unwrap_or(path).clone()
     }
 }
 
+fn at<'a>(object: &'a Map<String, Json>, path: &[String]) -> Option<&'a Json> {
+    let (name, rest) = path.split_first()?;
+    let value = object.get(name)?;
+    if rest.is_empty() { Some(value) } else { at(value.as_object()?, rest) }
+}
+
+/// Makes the value at a path this one, or nothing. What stands in the way, as it is no object, gives way to a value.
+fn put(object: &mut Map<String, Json>, path: &[String], value: Option<Json>) {
+    match (path, value) {
+        ([], _) => {}
+        ([name], Some(value)) => {
+            object.insert(name.clone(), value);
+        }
+        ([name], None) => {
+            object.remove(name);
+        }
+        ([name, rest @ ..], value) => {
+            let inner = object.get_mut(name).and_then(Json::as_object_mut);
+            match (inner, value) {
+                (Some(inner), value) => put(inner, rest, value),
+                (None, Some(value)) => {
+                    let mut inner = Map::new();
+                    put(&mut inner, rest, Some(value));
+                    object.insert(name.clone(), inner.into());
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn attributes_are_read_from_the_fields_that_filters_test() {
+        let fields = Fields::from_json(
+            r#"{"attributes":[{"attr":["owner","team"],"field":["owner_team"]},{"attr":["tenant"],"field":["meta","t"]},
+                              {"attr":["a"],"field":["b"]},{"attr":["b"],"field":["a"]}]}"#,
+        )
+        .unwrap();
+        for (stored, expected) in [
+            (
+                json!({"owner_team": "x", "meta": {"t": 1}}),
+                json!({"owner_team": "x", "meta": {"t": 1}, "owner": {"team": "x"}, "tenant": 1}),
+            ),
+            // Not what a filter tests.
+            (json!({"tenant": "own", "owner": {"team": "own", "x": 1}}), json!({"owner": {"x": 1}})),
+            (json!({"owner": 5, "owner_team": "x"}), json!({"owner": {"team": "x"}, "owner_team": "x"})),
+            (json!({"owner": 5}), json!({"owner": 5})),
+            (json!({"a": 1, "b": 2}), json!({"a": 2, "b": 1})),
+        ] {
+            assert_eq!(json!(fields.restore(stored.as_object().unwrap())), expected);
+        }
+    }
 
     #[test]
     fn fields_are_read_from_json() {

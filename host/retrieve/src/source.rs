@@ -18,7 +18,7 @@ pub enum By<'a> {
 pub struct Candidate {
     /// The chunk with all its metadata.
     pub chunk: Chunk,
-    /// How far it is from what was asked; smaller is better. Cosine distance from 0 to 2, or negated BM25.
+    /// How far it is from what was asked; smaller is better. Cosine distance from 0 to 2, negated BM25, or what the database measures.
     pub distance: f64,
 }
 

@@ -161,6 +161,9 @@ impl Session {
             let (columns, limits) = (self.policy.columns(), self.policy.limits());
             let verdicts = batch.decide(&mut self.instance, rest, columns, limits)?;
             self.batch = Some(batch);
+            if verdicts.is_empty() {
+                return Err(Error::Host("no chunk fits into a frame".to_owned()));
+            }
             let (asked, later) = rest.split_at(verdicts.len().min(rest.len()));
             for (chunk, verdict) in asked.iter().zip(verdicts) {
                 decisions.push(match verdict {

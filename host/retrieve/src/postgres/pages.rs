@@ -153,7 +153,7 @@ impl Pages<'_> {
             |source: InputError| Error::Chunk { path: joined(&self.table.name), id: id.clone(), source };
         let JsonText(attributes) = row.try_get("attributes").map_err(&failed)?;
         let attributes = match tamis_core::input::parse_json(attributes).map_err(unreadable)? {
-            Json::Object(object) => object,
+            Json::Object(object) => self.table.language.fields.restore(&object),
             _ => return Err(unreadable(InputError::new("attributes", "is not an object"))),
         };
         let ancestors: Vec<String> = row.try_get("ancestors").map_err(&failed)?;

@@ -1,0 +1,168 @@
+//! Searches over Qdrant's engine behind its REST interface: the hits are those of the embedded store.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failure of the test"
+)]
+
+use serde_json::{Value as Json, json};
+use tamis_core::{Chunk, Filter, Request};
+use tamis_dialect::{Fields, Place, Qdrant};
+use tamis_retrieve::{
+    By, Error, Found, QdrantCollection, QdrantSource, Question, Store, VectorSource, search,
+};
+use tamis_tests::engines::Server;
+use tamis_tests::readability::{self, GROUPS};
+
+const KEY: &str = "a key";
+const CHUNKS: u64 = 2_000;
+
+fn put(server: &Server, path: &str, body: &Json) {
+    let url = format!("{}/collections/{path}", server.address());
+    let answer =
+        ureq::put(&url).header("api-key", KEY).content_type("application/json").send(body.to_string());
+    assert!(answer.unwrap().status().is_success());
+}
+
+/// A collection that holds the chunks as [`QdrantCollection::new`] expects them.
+fn fill(server: &Server, name: &str, metric: &str, chunks: &[Chunk]) {
+    let size = chunks[0].vector.as_ref().unwrap().len();
+    put(server, name, &json!({"vectors": {"size": size, "distance": metric}}));
+    let point = |(number, chunk): (usize, &Chunk)| {
+        let ancestors: Vec<String> = chunk.ancestors.iter().map(tamis_dialect::ancestor_key).collect();
+        let mut payload = chunk.attributes.clone();
+        let own = json!({"chunk_id": chunk.uid.id, "chunk_type": chunk.uid.entity_type, "ancestors": ancestors, "text": chunk.text});
+        payload.extend(own.as_object().unwrap().clone());
+        json!({"id": number, "vector": chunk.vector, "payload": payload})
+    };
+    let points: Vec<Json> = chunks.iter().enumerate().map(point).collect();
+    put(server, &format!("{name}/points"), &json!({"points": points}));
+}
+
+fn collection(server: &Server, name: &str) -> QdrantCollection {
+    QdrantCollection { api_key: Some(KEY.to_owned()), ..QdrantCollection::new(server.address(), name) }
+}
+
+fn ids(found: &Found) -> Vec<&str> {
+    found.hits.iter().map(|hit| hit.chunk.uid.id.as_str()).collect()
+}
+
+#[test]
+fn hits_are_those_of_the_embedded_store() {
+    let server = Server::qdrant();
+    let chunks: Vec<Chunk> = (0..CHUNKS).map(readability::chunk).collect();
+    fill(&server, "chunks", "Cosine", &chunks);
+    let source = QdrantSource::new(collection(&server, "chunks")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(&folder.path().join("chunks.sqlite")).unwrap();
+    readability::fill_store(&mut store, &chunks);
+    let handle = readability::handle();
+    for group in GROUPS {
+        let request = group.request();
+        for k in [1, 10, 300] {
+            let vector = readability::question(u64::from(k));
+            let question = Question::new(&request, By::Vector(&vector), k);
+            let found = search(&source, &handle, &question).unwrap();
+            let expected = search(&store, &handle, &question).unwrap();
+            assert_eq!(ids(&found), ids(&expected), "{group:?}, {k}");
+            assert!(found.complete, "{group:?}, {k}");
+            for (hit, right) in found.hits.iter().zip(&expected.hits) {
+                assert_eq!(hit.chunk, Chunk { vector: None, ..right.chunk.clone() });
+                assert!(
+                    (hit.distance - right.distance).abs() < 1e-4,
+                    "{} is not {}",
+                    hit.distance,
+                    right.distance
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn less_is_nearer_in_every_metric() {
+    let server = Server::qdrant();
+    let chunks: Vec<Chunk> = (0..200).map(readability::chunk).collect();
+    let (handle, request) = (readability::handle(), GROUPS[0].request());
+    let vector = readability::question(1);
+    for metric in ["Cosine", "Dot", "Euclid", "Manhattan"] {
+        fill(&server, metric, metric, &chunks);
+        let source = QdrantSource::new(collection(&server, metric)).unwrap();
+        let found = search(&source, &handle, &Question::new(&request, By::Vector(&vector), 200)).unwrap();
+        assert_eq!(found.hits.len(), 200, "{metric}");
+        assert!(found.hits.is_sorted_by(|a, b| a.distance <= b.distance), "{metric}");
+        // The nearest first: of the cluster that the question is of.
+        let nearest = found.hits[0].chunk.uid.id.parse::<u64>().unwrap();
+        assert_eq!(nearest % 100, 7, "{metric}");
+    }
+}
+
+#[test]
+fn attributes_are_where_the_collection_has_them() {
+    let server = Server::qdrant();
+    put(&server, "nested", &json!({"vectors": {"size": 2, "distance": "Cosine"}}));
+    let points = [
+        json!({"id": 1, "vector": [1.0, 0.0], "payload": {"metadata": {"readers": ["all"]}, "readers": ["few"], "page_content": "one"}}),
+        json!({"id": 2, "vector": [1.0, 0.1], "payload": {"readers": ["all"], "page_content": "two"}}),
+        json!({"id": 3, "vector": [1.0, 0.2], "payload": {"metadata": {"readers": ["few"]}, "page_content": "three"}}),
+    ];
+    put(&server, "nested/points", &json!({"points": points}));
+    let fields = Fields {
+        attributes: [(vec!["readers".to_owned()], vec!["metadata".to_owned(), "readers".to_owned()])].into(),
+        entity_type: Place::Constant("Chunk".to_owned()),
+        id: Place::Absent,
+        ancestors: Place::Absent,
+        admitted: false,
+    };
+    let collection = QdrantCollection {
+        text: Some("page_content".to_owned()),
+        language: Qdrant { fields },
+        ..collection(&server, "nested")
+    };
+    let source = QdrantSource::new(collection).unwrap();
+    let handle = readability::handle();
+    let question = |request: &Request| {
+        search(&source, &handle, &Question::new(request, By::Vector(&[1.0, 0.0]), 5)).unwrap()
+    };
+    let found = question(&GROUPS[0].request());
+    assert_eq!(ids(&found), ["1"]);
+    assert_eq!(found.hits[0].chunk.text.as_deref(), Some("one"));
+    assert_eq!(ids(&question(&GROUPS[4].request())), ["3"]);
+}
+
+#[test]
+fn what_cannot_be_searched_is_an_error_that_says_so() {
+    let server = Server::qdrant();
+    let refused = |collection: QdrantCollection| QdrantSource::new(collection).unwrap_err().to_string();
+    let error = refused(collection(&server, "none"));
+    assert!(error.contains("404") && error.contains("doesn't exist"), "{error}");
+    let error = refused(QdrantCollection::new(server.address(), "none"));
+    assert!(error.contains("401") && error.contains("API key"), "{error}");
+    for name in ["", "a/b", "..?", "a b", "é"] {
+        assert!(refused(collection(&server, name)).contains("name"), "{name}");
+    }
+    let nobody = QdrantCollection::new("http://127.0.0.1:1", "chunks");
+    assert!(refused(nobody).contains("127.0.0.1:1/collections/chunks"));
+
+    fill(&server, "chunks", "Cosine", &[readability::chunk(1)]);
+    let named = QdrantCollection { vector: Some("image".to_owned()), ..collection(&server, "chunks") };
+    assert!(refused(named).contains("no such vectors"));
+    let source = QdrantSource::new(collection(&server, "chunks")).unwrap();
+    assert!(matches!(source.open(By::Text("x"), &Filter::Always), Err(Error::Question(_))));
+    let mut wrong = source.open(By::Vector(&[1.0, 0.0]), &Filter::Always).unwrap();
+    let error = wrong.candidates.next_page(1).unwrap_err().to_string();
+    assert!(error.contains("400") && error.contains("dimension"), "{error}");
+
+    // A payload that is no chunk fails the search, and names the point.
+    put(
+        &server,
+        "chunks/points",
+        &json!({"points": [{"id": 9, "vector": vec![0.5; readability::DIMENSIONS], "payload": {"chunk_id": 9}}]}),
+    );
+    let vector = readability::question(1);
+    let mut opened = source.open(By::Vector(&vector), &Filter::Always).unwrap();
+    let error = opened.candidates.next_page(10).unwrap_err().to_string();
+    assert!(error.contains("`9`") && error.contains("is not a text"), "{error}");
+}
