@@ -3,9 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tamis_benches::cedar::{CLEARANCE, Cedar, component, many};
+use tamis_benches::cedar::{CLEARANCE, Cedar, Partial, component, many};
 use tamis_benches::native::{Document, Person, on_json, on_struct};
-use tamis_benches::{chunks, request};
+use tamis_benches::{chunks, request, request_in_groups};
+use tamis_core::Query;
 use tamis_runtime::{Limits, Policy, Runtime};
 
 fn load(policies: &str) -> Policy {
@@ -87,5 +88,23 @@ fn compile(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, policies, compile);
+/// What can be said of chunks before there are any: ten policies, a subject in twenty groups.
+fn rewrite(criterion: &mut Criterion) {
+    let request = request_in_groups(20);
+    let (text, query) = (many(10, 10), Query { collection: String::new(), k: 10 });
+    let policy = load(&text);
+    let mut group = criterion.benchmark_group("cedar rewrite");
+    let partial = Partial::new(&text, &request);
+    group.bench_function("cedar-policy, partial evaluation", |bencher| bencher.iter(|| partial.residuals()));
+    let mut session = policy.session(&request).expect("session");
+    group.bench_function("tamis, prepared request", |bencher| {
+        bencher.iter(|| session.rewrite(black_box(&query)).expect("rewrite"));
+    });
+    group.bench_function("tamis, new request", |bencher| {
+        bencher.iter(|| policy.rewrite(&request, black_box(&query)).expect("rewrite"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decide, policies, rewrite, compile);
 criterion_main!(benches);

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tamis_benches::cedar::{CLEARANCE, component};
 use tamis_benches::{clearance, company, request};
-use tamis_core::Query;
 use tamis_runtime::{Cache, Limits, Policy, PolicyHandle, Runtime, RuntimeConfig};
 
 fn instantiate(criterion: &mut Criterion) {
@@ -72,21 +71,5 @@ fn replace_cedar(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a search asks first.
-fn rewrite(criterion: &mut Criterion) {
-    let request = request();
-    let policy =
-        Policy::load(&Runtime::shared().expect("runtime"), &component(CLEARANCE), &Limits::default());
-    let policy = policy.expect("policy");
-    let query = Query { collection: String::new(), k: 10 };
-    let mut session = policy.session(&request).expect("session");
-    criterion.bench_function("lifecycle/rewrite a query", |bencher| {
-        bencher.iter(|| session.rewrite(black_box(&query)).expect("rewrite"));
-    });
-    criterion.bench_function("lifecycle/rewrite a query in a new instance", |bencher| {
-        bencher.iter(|| policy.rewrite(&request, black_box(&query)).expect("rewrite"));
-    });
-}
-
-criterion_group!(benches, instantiate, load, replace, replace_cedar, rewrite);
+criterion_group!(benches, instantiate, load, replace, replace_cedar);
 criterion_main!(benches);

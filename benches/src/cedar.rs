@@ -3,7 +3,10 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
-use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request};
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity, EntityTypeName, EntityUid, PartialEntities,
+    PartialEntityUid, PartialRequest, PolicySet, Request, Schema,
+};
 use serde_json::{Value as Json, json};
 use tamis_compiler::Named;
 use tamis_core::{Chunk, metadata};
@@ -75,5 +78,48 @@ impl Cedar {
     pub fn allows(&self, chunk: usize) -> bool {
         let (request, entities) = &self.questions[chunk];
         self.authorizer.is_authorized(request, &self.policies, entities).decision() == Decision::Allow
+    }
+}
+
+/// Cedar's own partial evaluation, with everything built beforehand.
+#[derive(Debug)]
+pub struct Partial {
+    policies: PolicySet,
+    schema: Schema,
+    request: PartialRequest,
+    entities: PartialEntities,
+}
+
+impl Partial {
+    /// A request about a chunk that is not known.
+    pub fn new(policies: &str, request: &tamis_core::Request) -> Self {
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
+        let who = request.entities().get(request.subject()).unwrap();
+        let json = |uid: &tamis_core::EntityUid| json!({"type": uid.entity_type, "id": uid.id});
+        let attributes: serde_json::Map<String, Json> =
+            who.attributes.iter().map(|(name, value)| (name.clone(), metadata::write(value))).collect();
+        let parents: Vec<Json> = who.parents.iter().map(json).collect();
+        let principal = json!({"uid": json(&who.uid), "attrs": attributes, "parents": parents});
+        let entities = Entities::from_json_value(json!([principal]), Some(&schema)).unwrap();
+        let uid = EntityUid::from_json(json(&who.uid)).unwrap();
+        let asked = PartialRequest::new(
+            PartialEntityUid::from_concrete(uid),
+            EntityUid::from_str("Action::\"retrieve\"").unwrap(),
+            PartialEntityUid::new(EntityTypeName::from_str("Chunk").unwrap(), None),
+            Some(Context::empty()),
+            &schema,
+        );
+        Self {
+            policies: PolicySet::from_str(policies).unwrap(),
+            request: asked.unwrap(),
+            entities: PartialEntities::from_concrete(entities, &schema).unwrap(),
+            schema,
+        }
+    }
+
+    /// What is left of the policies: how many of them depend on the chunk.
+    pub fn residuals(&self) -> usize {
+        let response = self.policies.tpe(&self.request, &self.entities, &self.schema).unwrap();
+        response.residual_permits().count() + response.residual_forbids().count()
     }
 }

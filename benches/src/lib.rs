@@ -29,12 +29,19 @@ pub fn company() -> Vec<u8> {
 
 /// A user with clearance 2 and three roles, in three groups.
 pub fn request() -> Request {
+    request_in_groups(3)
+}
+
+/// The same user, in so many groups.
+pub fn request_in_groups(count: usize) -> Request {
+    let groups: Vec<_> =
+        (0..count).map(|number| json!({"type": "Group", "id": format!("group-{number}")})).collect();
     let json = json!({
         "subject": {
             "type": "User",
             "id": "alice",
             "properties": {"tenant": "acme", "clearance": 2, "roles": ["employee", "analyst", "security"], "age": 40},
-            "parents": [{"type": "Group", "id": "a"}, {"type": "Group", "id": "b"}, {"type": "Group", "id": "c"}],
+            "parents": groups,
         },
         "action": {"name": "retrieve"},
     });

@@ -99,24 +99,24 @@ const INEXACT: &[&str] = &[
     "resource.unknown == 1",
 ];
 
-/// A condition as Cedar writes it.
-fn condition() -> BoxedStrategy<String> {
-    let leaf = prop_oneof![4 => select(EXACT), 1 => select(INEXACT)].prop_map(str::to_owned);
-    leaf.prop_recursive(2, 4, 3, |inner| {
-        let pair = || (inner.clone(), inner.clone());
-        prop_oneof![
-            3 => pair().prop_map(|(a, b)| format!("({a} && {b})")),
-            3 => pair().prop_map(|(a, b)| format!("({a} || {b})")),
-            2 => inner.clone().prop_map(|a| format!("!({a})")),
-            1 => (inner.clone(), inner.clone(), inner.clone())
-                .prop_map(|(a, b, c)| format!("(if {a} then {b} else {c})")),
-        ]
-    })
-    .boxed()
+/// A condition as Cedar writes it, of these and others.
+fn condition(leaf: BoxedStrategy<&'static str>) -> BoxedStrategy<String> {
+    leaf.prop_map(str::to_owned)
+        .prop_recursive(2, 4, 3, |inner| {
+            let pair = || (inner.clone(), inner.clone());
+            prop_oneof![
+                3 => pair().prop_map(|(a, b)| format!("({a} && {b})")),
+                3 => pair().prop_map(|(a, b)| format!("({a} || {b})")),
+                2 => inner.clone().prop_map(|a| format!("!({a})")),
+                1 => (inner.clone(), inner.clone(), inner.clone())
+                    .prop_map(|(a, b, c)| format!("(if {a} then {b} else {c})")),
+            ]
+        })
+        .boxed()
 }
 
 /// One policy.
-fn policy() -> BoxedStrategy<String> {
+fn policy(leaf: BoxedStrategy<&'static str>) -> BoxedStrategy<String> {
     let effect = prop_oneof![4 => Just("permit"), 1 => Just("forbid")];
     let principal = prop_oneof![4 => Just("principal"), 1 => Just("principal in Group::\"a\"")];
     let resource = prop_oneof![
@@ -125,7 +125,7 @@ fn policy() -> BoxedStrategy<String> {
         1 => Just("resource in Folder::\"f\""),
         1 => Just("resource == Chunk::\"1\""),
     ];
-    let clause = (prop_oneof![3 => Just("when"), 1 => Just("unless")], condition())
+    let clause = (prop_oneof![3 => Just("when"), 1 => Just("unless")], condition(leaf))
         .prop_map(|(word, condition)| format!(" {word} {{ {condition} }}"));
     (effect, principal, resource, prop::collection::vec(clause, 1..3))
         .prop_map(|(effect, principal, resource, clauses)| {
@@ -136,7 +136,16 @@ fn policy() -> BoxedStrategy<String> {
 
 /// A policy set.
 pub fn policies() -> BoxedStrategy<String> {
-    prop::collection::vec(policy(), 1..5).prop_map(|policies| policies.concat()).boxed()
+    set_of(prop_oneof![4 => select(EXACT), 1 => select(INEXACT)].boxed())
+}
+
+/// A policy set that a filter can say exactly, and that mostly passes Cedar's validator.
+pub fn exact_policies() -> BoxedStrategy<String> {
+    set_of(select(EXACT).boxed())
+}
+
+fn set_of(leaf: BoxedStrategy<&'static str>) -> BoxedStrategy<String> {
+    prop::collection::vec(policy(leaf), 1..5).prop_map(|policies| policies.concat()).boxed()
 }
 
 fn uid(entity_type: &str, id: &str) -> Json {
@@ -208,8 +217,17 @@ type Named = (&'static str, BoxedStrategy<Json>);
 
 /// An object with these members, each of them odd at times.
 fn object(members: Vec<Named>) -> BoxedStrategy<Json> {
+    of_members(members.into_iter().map(|(name, value)| (name, odd(value))).collect())
+}
+
+/// An object with just these members.
+fn conforming(members: Vec<Named>) -> BoxedStrategy<Json> {
+    of_members(members.into_iter().map(|(name, value)| (name, value.prop_map(Some).boxed())).collect())
+}
+
+fn of_members(members: Vec<(&'static str, BoxedStrategy<Option<Json>>)>) -> BoxedStrategy<Json> {
     let members: Vec<_> =
-        members.into_iter().map(|(name, value)| odd(value).prop_map(move |value| (name, value))).collect();
+        members.into_iter().map(|(name, value)| value.prop_map(move |value| (name, value))).collect();
     members
         .prop_map(|members| {
             let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -253,7 +271,10 @@ pub fn chunk() -> BoxedStrategy<Json> {
         .boxed()
 }
 
-fn user() -> BoxedStrategy<Json> {
+/// Makes an object of members.
+type Object = fn(Vec<Named>) -> BoxedStrategy<Json>;
+
+fn user(object: Object) -> BoxedStrategy<Json> {
     object(vec![
         ("tenant", word()),
         ("clearance", number()),
@@ -269,6 +290,15 @@ fn user() -> BoxedStrategy<Json> {
 
 /// A request, which knows of some other entities as well.
 pub fn request() -> BoxedStrategy<Json> {
+    request_of(object)
+}
+
+/// A request that conforms to [`SCHEMA`].
+pub fn conforming_request() -> BoxedStrategy<Json> {
+    request_of(conforming)
+}
+
+fn request_of(object: Object) -> BoxedStrategy<Json> {
     let context = object(vec![
         ("now", call("datetime", TIMES)),
         ("level", number()),
@@ -283,7 +313,7 @@ pub fn request() -> BoxedStrategy<Json> {
             json!([{"type": "Group", "id": "b"}, {"type": "Group", "id": "c"}]),
         ])
     };
-    (user(), parents(), context, user(), parents())
+    (user(object), parents(), context, user(object), parents())
         .prop_map(|(properties, parents, context, other, others)| {
             json!({
                 "subject": {"type": "User", "id": "u", "properties": properties, "parents": parents},

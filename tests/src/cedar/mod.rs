@@ -15,6 +15,7 @@ pub mod generate;
 pub mod model;
 pub mod oracle;
 pub mod ours;
+pub mod partial;
 pub mod policy;
 pub mod rewrite;
 pub mod search;

@@ -89,7 +89,8 @@ pub(crate) fn manifest(raw: gates::Manifest) -> Result<Manifest, Error> {
 
 /// A rewrite whose filter nests no deeper than a filter from JSON may.
 pub(crate) fn rewrite(raw: gates::Rewrite) -> Result<Rewrite, Error> {
-    let mut unfold = Unfold { raw: &raw.filter, left: MAX_UNFOLDED };
+    let operands = raw.filter.operands.iter().map(operand).collect::<Result<_, _>>()?;
+    let mut unfold = Unfold { raw: &raw.filter, operands, left: MAX_UNFOLDED };
     let filter = unfold.node(raw.filter.root, raw.filter.nodes.len(), 0)?;
     let needs: BTreeSet<Attribute> = raw.needs.into_iter().map(attribute).collect::<Result<_, _>>()?;
     let (errors, partial) = (policy_errors(raw.errors), raw.partial.into_iter().collect());
@@ -116,7 +117,18 @@ fn attribute(raw: gates::Attribute) -> Result<Attribute, Error> {
 /// cycles; `left` bounds, in bytes, what sharing can multiply.
 struct Unfold<'a> {
     raw: &'a gates::Filter,
+    /// Read once, however many tests there are of each.
+    operands: Vec<Operand>,
     left: usize,
+}
+
+fn operand(raw: &gates::Operand) -> Result<Operand, Error> {
+    Ok(match raw {
+        gates::Operand::Attribute(raw) => Operand::Attribute(attribute(raw.clone())?),
+        gates::Operand::EntityType => Operand::EntityType,
+        gates::Operand::Id => Operand::Id,
+        gates::Operand::Ancestors => Operand::Ancestors,
+    })
 }
 
 impl Unfold<'_> {
@@ -188,17 +200,13 @@ impl Unfold<'_> {
     }
 
     fn operand(&mut self, index: u32) -> Result<Operand, Error> {
-        match self.raw.operands.get(index as usize) {
-            Some(gates::Operand::Attribute(raw)) => {
-                let text = raw.path.iter().map(|name| name.len() + PART).sum::<usize>();
-                self.spend(text + raw.value_type.as_ref().map_or(0, String::len))?;
-                Ok(Operand::Attribute(attribute(raw.clone())?))
-            }
-            Some(gates::Operand::EntityType) => Ok(Operand::EntityType),
-            Some(gates::Operand::Id) => Ok(Operand::Id),
-            Some(gates::Operand::Ancestors) => Ok(Operand::Ancestors),
-            None => Err(broken(format!("its filter refers to operand {index}, which is not there"))),
+        let position = index as usize;
+        if let Some(gates::Operand::Attribute(raw)) = self.raw.operands.get(position) {
+            let text = raw.path.iter().map(|name| name.len() + PART).sum::<usize>();
+            self.spend(text + raw.value_type.as_ref().map_or(0, String::len))?;
         }
+        let operand = self.operands.get(position).cloned();
+        operand.ok_or_else(|| broken(format!("its filter refers to operand {index}, which is not there")))
     }
 
     /// The value at `index`, which must lie below `bound`.
