@@ -5,14 +5,20 @@
 //! cargo run --release -p tamis-tests --example retrieval -- --chunks 50000
 //! ```
 
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use rusqlite::{Connection, params};
+use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Request};
 use tamis_retrieve::{By, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
 use tamis_runtime::PolicyHandle;
-use tamis_tests::engines::Server;
-use tamis_tests::readability::{self, GROUPS, Group};
+use tamis_tests::engines::{Server, python_with};
+use tamis_tests::readability::{self, DIMENSIONS, GROUPS, Group};
+use tamis_tests::root;
 
 const K: u32 = 10;
 
@@ -27,8 +33,14 @@ struct Options {
     questions: u64,
 }
 
-/// What a strategy does with one question: the ids of what it finds.
-type Strategy<'a> = Box<dyn FnMut(&Asked) -> Vec<String> + 'a>;
+/// What a strategy does with one question: the ids of what it finds, and how long that took.
+type Strategy<'a> = Box<dyn FnMut(&Asked) -> (Vec<String>, Duration) + 'a>;
+
+fn timed(ask: impl FnOnce() -> Vec<String>) -> (Vec<String>, Duration) {
+    let start = Instant::now();
+    let ids = ask();
+    (ids, start.elapsed())
+}
 
 struct Asked {
     group: Group,
@@ -49,20 +61,18 @@ fn main() {
     let server = Server::postgres();
     let mut client = readability::connect(&server);
     readability::fill_table(&mut client, &chunks);
-    client
-        .batch_execute(
-            "SET maintenance_work_mem = '1GB';
-             CREATE INDEX ON chunks USING hnsw (embedding vector_cosine_ops);
-             CREATE INDEX ON chunks USING gin (attributes jsonb_path_ops);
-             ANALYZE chunks",
-        )
-        .unwrap();
+    readability::index_table(&mut client);
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::create(&folder.path().join("chunks.sqlite")).unwrap();
+    let path = folder.path().join("chunks.sqlite");
+    let mut store = Store::create(&path).unwrap();
     readability::fill_store(&mut store, &chunks);
     let handle = readability::handle();
 
-    println!("### PostgreSQL with pgvector\n");
+    println!(
+        "Recall of the best ten, and the median time; {} chunks with {DIMENSIONS} dimensions.\n",
+        options.chunks
+    );
+    println!("### Searches: PostgreSQL with pgvector\n");
     let source = PostgresSource::new(readability::connect(&server), PostgresTable::default()).unwrap();
     let mut strategies: Vec<(String, Strategy<'_>)> = vec![
         ("**tamis**".to_owned(), through(&source, &handle)),
@@ -72,11 +82,12 @@ fn main() {
         strategies.push((format!("iterative scan, ef_search {reach}"), iterative(&server, reach)));
     }
     strategies.push(("post-filter of 4k".to_owned(), post_filter(&server)));
+    strategies.push(("wardowl 2.1 (Python)".to_owned(), wardowl(&server)));
     table(&options, &mut strategies, &mut exact(&server));
 
-    println!("\n### The embedded store\n");
+    println!("\n### Searches: the embedded store\n");
     let mut strategies: Vec<(String, Strategy<'_>)> =
-        vec![("**tamis**".to_owned(), through(&store, &handle))];
+        vec![("**tamis**".to_owned(), through(&store, &handle)), ("by hand".to_owned(), sqlite(&path))];
     table(&options, &mut strategies, &mut exact(&server));
 }
 
@@ -87,14 +98,13 @@ fn table(options: &Options, strategies: &mut [(String, Strategy<'_>)], truth: &m
         let asked: Vec<Asked> = (0..options.questions)
             .map(|number| Asked { group, request: group.request(), vector: readability::question(number) })
             .collect();
-        let right: Vec<Vec<String>> = asked.iter().map(&mut *truth).collect();
+        let right: Vec<Vec<String>> = asked.iter().map(|asked| truth(asked).0).collect();
         let mut row = format!("| {} |", group.share);
         for (_, strategy) in &mut *strategies {
             let (mut found, mut wanted, mut times) = (0, 0, Vec::new());
             for (asked, right) in asked.iter().zip(&right) {
-                let start = Instant::now();
-                let ids = strategy(asked);
-                times.push(start.elapsed());
+                let (ids, time) = strategy(asked);
+                times.push(time);
                 wanted += right.len();
                 found += right.iter().filter(|id| ids.contains(id)).count();
             }
@@ -113,8 +123,10 @@ fn median(times: &mut [Duration]) -> String {
 fn through<'a>(source: &'a impl VectorSource, handle: &'a PolicyHandle) -> Strategy<'a> {
     Box::new(move |asked| {
         let question = Question::new(&asked.request, By::Vector(&asked.vector), K);
-        let found = search(source, handle, &question).unwrap();
-        found.hits.into_iter().map(|hit| hit.chunk.uid.id).collect()
+        timed(|| {
+            let found = search(source, handle, &question).unwrap();
+            found.hits.into_iter().map(|hit| hit.chunk.uid.id).collect()
+        })
     })
 }
 
@@ -164,7 +176,52 @@ fn by_hand(server: &Server, settings: &str, sql: &str) -> Strategy<'static> {
     client.batch_execute(settings).unwrap();
     let statement = client.prepare(sql).unwrap();
     Box::new(move |asked| {
-        let rows = client.query(&statement, &[&asked.group.name, &asked.text()]).unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
+        timed(|| {
+            let rows = client.query(&statement, &[&asked.group.name, &asked.text()]).unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        })
+    })
+}
+
+/// The package `wardowl`, in a process of its own, which measures itself.
+fn wardowl(server: &Server) -> Strategy<'static> {
+    let python = python_with("peers", "benches/peers/requirements.txt");
+    let mut process = Command::new(python)
+        .arg(root().join("benches/peers/wardowl_pgvector.py"))
+        .arg(server.address())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let mut output = BufReader::new(output);
+    Box::new(move |asked| {
+        writeln!(input, "{}", json!({"groups": [asked.group.name, "unknown"], "vector": asked.vector}))
+            .unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let answer: Json = serde_json::from_str(&line).unwrap();
+        let ids = answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());
+        (ids.collect(), Duration::from_secs_f64(answer["seconds"].as_f64().unwrap()))
+    })
+}
+
+/// The same engine as the embedded store's, with the filter that a person would write.
+fn sqlite(path: &Path) -> Strategy<'static> {
+    let connection = Connection::open(path).unwrap();
+    Box::new(move |asked| {
+        let vector: Vec<u8> = asked.vector.iter().flat_map(|number| number.to_ne_bytes()).collect();
+        timed(|| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT chunk_id, json(attributes), text, distance
+                     FROM (SELECT rowid AS row, distance FROM vectors WHERE embedding MATCH ?1 AND k = 10 AND rowid IN
+                           (SELECT chunks.rowid FROM chunks, json_each(attributes, '$.readers') WHERE value = ?2))
+                     JOIN chunks ON chunks.rowid = row ORDER BY distance",
+                )
+                .unwrap();
+            let rows = statement.query_map(params![vector, asked.group.name], |row| row.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        })
     })
 }

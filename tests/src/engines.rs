@@ -9,28 +9,24 @@ use crate::root;
 /// The Python that has the engines of `tests/engines/requirements.txt`. The first call of a checkout installs them into
 /// `target/engines`, which takes a minute or two.
 pub fn python() -> PathBuf {
+    python_with("engines", "tests/engines/requirements.txt")
+}
+
+/// The Python that has what a file of the checkout lists, in a folder of its own under `target`.
+pub fn python_with(folder: &str, requirements: &str) -> PathBuf {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let wanted = std::fs::read_to_string(root().join("tests/engines/requirements.txt")).unwrap();
-    let folder = target().join("engines");
+    let requirements = root().join(requirements);
+    let wanted = std::fs::read_to_string(&requirements).unwrap();
+    let folder = target().join(folder);
     let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return python;
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    let requirements = root().join("tests/engines/requirements.txt");
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-            "-r",
-        ])
-        .arg(requirements));
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
+    run(Command::new(&python).args(install).arg(requirements));
     std::fs::write(&installed, wanted).unwrap();
     python
 }

@@ -147,6 +147,18 @@ pub fn fill_table(client: &mut Client, chunks: &[Chunk]) {
     writer.finish().unwrap();
 }
 
+/// Makes the indexes of a table that was filled: an approximate one of the embeddings, and one of the metadata.
+pub fn index_table(client: &mut Client) {
+    client
+        .batch_execute(
+            "SET maintenance_work_mem = '1GB';
+             CREATE INDEX ON chunks USING hnsw (embedding vector_cosine_ops);
+             CREATE INDEX ON chunks USING gin (attributes jsonb_path_ops);
+             ANALYZE chunks",
+        )
+        .unwrap();
+}
+
 /// Puts chunks into the embedded store.
 pub fn fill_store(store: &mut Store, chunks: &[Chunk]) {
     let mut transaction = store.begin().unwrap();

@@ -1,4 +1,5 @@
-//! Writes the figures of the last benchmark run, which criterion left in `target/criterion`, into `benches/RESULTS.md`.
+//! Writes the figures of the last benchmark run into `benches/RESULTS.md`: those that criterion left in `target/criterion`, and the searches of
+//! `target/retrieval.md`.
 //!
 //! What people wrote there stays: the tables stand between two marks.
 
@@ -29,7 +30,8 @@ fn main() {
     let text = fs::read_to_string(&path).expect("RESULTS.md can be read");
     let (before, rest) = text.split_once(BEGIN).expect("RESULTS.md has a mark where the tables begin");
     let (_, after) = rest.split_once(END).expect("RESULTS.md has a mark where the tables end");
-    let text = format!("{before}{BEGIN}\n{}\n\n{}{END}{after}", machine(), tables(&figures));
+    let searches = fs::read_to_string(root.join("target/retrieval.md")).unwrap_or_default();
+    let text = format!("{before}{BEGIN}\n{}\n\n{}{searches}\n{END}{after}", machine(), tables(&figures));
     fs::write(&path, text).expect("RESULTS.md can be written");
     println!("{} figures in {}", figures.len(), path.display());
 }
