@@ -184,6 +184,7 @@ fn by_hand(server: &Server, settings: &str, sql: &str) -> Strategy<'static> {
 }
 
 /// The package `wardowl`, in a process of its own, which measures itself.
+#[allow(clippy::zombie_processes, reason = "it ends when its input does, with this process")]
 fn wardowl(server: &Server) -> Strategy<'static> {
     let python = python_with("peers", "benches/peers/requirements.txt");
     let mut process = Command::new(python)

@@ -25,7 +25,7 @@ use tamis_core::filter::{Attribute, Comparison, Filter, Operand, Test};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::normal::normalise;
 use tamis_core::{Chunk, EntityUid, Type, Value, metadata};
-use tamis_dialect::{Emit, Fields, Postgres, PostgresAttributes as Attributes, ancestor_key};
+use tamis_dialect::{Emit, Fields, ancestor_key};
 
 const USAGE: &str = "usage: engine_cases DIALECT [--cases N] [--seed S] [--admitted]";
 
@@ -36,14 +36,13 @@ const DEPTH: usize = 4;
 /// A list that no engine may take for granted, and that stays readable.
 const LONG_LIST: usize = 300;
 
-/// Any dialect by its name, and what is a layout of one.
+/// A dialect, over a collection that has no place for a path where attributes have columns.
 fn dialect(name: &str, admitted: bool) -> Option<Box<dyn Emit>> {
     let mut fields = Fields { admitted, ..Fields::default() };
-    if name != "postgres-columns" {
-        return tamis_dialect::dialect(name, fields);
+    if name == "postgres-columns" {
+        fields.attributes.insert(path(&["org", "unit"]), path(&["org_unit"]));
     }
-    fields.attributes.insert(path(&["org", "unit"]), path(&["org_unit"]));
-    Some(Box::new(Postgres { attributes: Attributes::Columns, fields }))
+    tamis_dialect::dialect(name, fields)
 }
 
 /// Whether every attribute has a column of its declared type.

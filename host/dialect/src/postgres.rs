@@ -65,7 +65,10 @@ impl Dialect for Postgres {
     type Native = Sql;
 
     fn name(&self) -> &'static str {
-        "postgres"
+        match self.attributes {
+            Attributes::Json(_) => "postgres",
+            Attributes::Columns => "postgres-columns",
+        }
     }
 
     fn translate(&self, filter: &Filter) -> Translation<Sql> {

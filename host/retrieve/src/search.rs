@@ -1,6 +1,6 @@
 //! The search loop: rewrite, pull candidates, gate, until there are k or no more.
 
-use tamis_core::{Chunk, Decision, Filter, Query, Request};
+use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request};
 use tamis_runtime::{Digest, PolicyHandle, Session};
 
 use crate::error::Error;
@@ -27,7 +27,8 @@ pub struct Question<'a> {
     pub k: u32,
     /// The host's name of the collection.
     pub collection: &'a str,
-    /// The user's own filter. It can only narrow what the policy allows.
+    /// The user's own filter. It can only narrow what the policy allows, and a chunk from which the policy removes what it asks about is no
+    /// hit.
     pub filter: Option<&'a Filter>,
     /// How many candidates may be looked at.
     pub budget: usize,
@@ -155,7 +156,7 @@ fn fill(
             found.examined += 1;
             if !decision.allow {
                 found.denied += 1;
-            } else if question.filter.is_none_or(|filter| filter.matches(&chunk)) {
+            } else if shows(question, &chunk, &decision.redaction) {
                 chunk.redact(&decision.redaction);
                 found.hits.push(Hit { chunk, distance, decision });
             }
@@ -163,4 +164,12 @@ fn fill(
         page_size = page_size.saturating_mul(2);
     }
     Ok(())
+}
+
+/// Whether an allowed chunk is a hit, as far as the person who asks may know. What was asked of something that is removed from the chunk
+/// is not answered: otherwise one could ask for it value by value.
+fn shows(question: &Question<'_>, chunk: &Chunk, redaction: &Redaction) -> bool {
+    let asks_of_text = matches!(question.by, By::Text(_));
+    let matches = |filter: &Filter| filter.matches_whatever(&redaction.attributes, chunk);
+    !(asks_of_text && redaction.text) && question.filter.is_none_or(matches)
 }

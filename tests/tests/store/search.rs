@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use tamis_compiler::Named;
 use tamis_core::filter::{Attribute, Comparison, Operand, Test};
 use tamis_core::{Chunk, Filter, Request, Value};
 use tamis_retrieve::{By, Error, Found, Question, VectorSource, search};
-use tamis_runtime::PolicyHandle;
+use tamis_runtime::{Limits, PolicyHandle, Runtime};
 use tamis_tests::{chunk, example, generate, principal, request, user, user_with_agent};
 
 use crate::corpus::{Database, Wide, clearance, ids, placed, ranked, replaceable, vectors};
@@ -210,6 +211,63 @@ fn a_filter_of_the_users_own_only_narrows() {
         Ok(())
     });
     assert!(narrowed.get() >= 15, "{} filters narrowed", narrowed.get());
+}
+
+#[test]
+fn what_is_redacted_cannot_be_asked_for() {
+    let text = r#"
+        @redact("salary, text") permit(principal, action, resource);
+        permit(principal, action, resource) when { resource has open };
+    "#;
+    let policies = Named { name: "p.cedar", text };
+    let component = tamis_compiler::compile("redacts", policies, None).unwrap().component;
+    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, Limits::default()).unwrap();
+    let with_salaries = |salaries: [i64; 4]| -> Vec<Chunk> {
+        let chunk = |(index, salary): (usize, i64)| {
+            let open = if index == 0 { r#","open":true"# } else { "" };
+            let text = if salary > 5 { "rich" } else { "poor" };
+            chunk(&format!(
+                r#"{{"id":"{index}","attributes":{{"name":"n","salary":{salary}{open}}},"text":"{text}","vector":[1,0.{index},0,0]}}"#
+            ))
+        };
+        salaries.into_iter().enumerate().map(chunk).collect()
+    };
+    let bob = analyst();
+    // Only what is open differs in what may be seen of it: its own salary.
+    let databases = [[9, 1, 9, 3], [9, 8, 2, 7]].map(|salaries| {
+        let mut database = Database::new();
+        tamis_tests::readability::fill_store(&mut database.store, &with_salaries(salaries));
+        database
+    });
+    let (name, salary) = (
+        Filter::from_json(r#"{"op":"equals","attr":["name"],"value":"n"}"#).unwrap(),
+        compare("salary", Comparison::Greater, Value::Long(5)),
+    );
+    let not = |filter: &Filter| Filter::Not(Box::new(filter.clone()));
+    for (own, expected) in [
+        (name.clone(), vec!["0", "1", "2", "3"]),
+        (salary.clone(), vec!["0"]),
+        (not(&salary), vec![]),
+        (Filter::Or(vec![salary.clone(), name.clone()]), vec!["0", "1", "2", "3"]),
+        (Filter::And(vec![salary.clone(), name.clone()]), vec!["0"]),
+        (Filter::And(vec![not(&salary), name]), vec![]),
+    ] {
+        for database in &databases {
+            let question = Question { filter: Some(&own), ..Question::new(&bob, QUERY, 10) };
+            let found = search(&database.store, &handle, &question).unwrap();
+            assert_eq!(
+                ids(&found).into_iter().collect::<BTreeSet<_>>(),
+                expected.iter().copied().collect(),
+                "{own}"
+            );
+        }
+    }
+    for (word, expected) in [("rich", vec!["0"]), ("poor", vec![])] {
+        for database in &databases {
+            let found = search(&database.store, &handle, &Question::new(&bob, By::Text(word), 10)).unwrap();
+            assert_eq!(ids(&found), expected, "{word}");
+        }
+    }
 }
 
 #[test]

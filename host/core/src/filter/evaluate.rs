@@ -1,7 +1,10 @@
 //! The reference evaluator: what a filter matches. Every dialect is tested against it.
 
+use std::collections::BTreeSet;
+
 use super::{Filter, Operand, Test};
 use crate::chunk::Chunk;
+use crate::decision::Path;
 use crate::value::Value;
 
 impl Filter {
@@ -21,7 +24,38 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether the filter matches the chunk whatever the attributes at these paths are. Who may not see an attribute must not learn of it
+    /// by asking for chunks that have one value or another of it.
+    pub fn matches_whatever(&self, hidden: &BTreeSet<Path>, chunk: &Chunk) -> bool {
+        if hidden.is_empty() { self.matches(chunk) } else { self.always_is(true, hidden, chunk) }
+    }
+
+    /// Whether this is what the filter comes to, whatever the hidden attributes are.
+    fn always_is(&self, wanted: bool, hidden: &BTreeSet<Path>, chunk: &Chunk) -> bool {
+        match self {
+            Self::Always => wanted,
+            Self::Never => !wanted,
+            Self::And(filters) if wanted => {
+                filters.iter().all(|filter| filter.always_is(true, hidden, chunk))
+            }
+            Self::And(filters) => filters.iter().any(|filter| filter.always_is(false, hidden, chunk)),
+            Self::Or(filters) if wanted => filters.iter().any(|filter| filter.always_is(true, hidden, chunk)),
+            Self::Or(filters) => filters.iter().all(|filter| filter.always_is(false, hidden, chunk)),
+            Self::Not(filter) => filter.always_is(!wanted, hidden, chunk),
+            Self::Test(operand, _) => !operand.is_hidden(hidden) && self.matches(chunk) == wanted,
+        }
+    }
+}
+
 impl Operand {
+    /// Whether what it reads is one of these attributes, or a part of one, or has one inside.
+    fn is_hidden(&self, hidden: &BTreeSet<Path>) -> bool {
+        let Self::Attribute(attribute) = self else { return false };
+        let path = &attribute.path;
+        hidden.iter().any(|hidden| path.starts_with(hidden) || hidden.starts_with(path))
+    }
+
     fn read(&self, chunk: &Chunk) -> Option<Value> {
         match self {
             Self::Attribute(attribute) => chunk.read(&attribute.path, attribute.declared.as_ref()),
@@ -79,6 +113,44 @@ mod tests {
             Chunk::from_json(&format!(r#"{{"id":"c","attributes":{{{attributes}}}}}"#)).unwrap()
         };
         (1..=8).zip(&stored).filter(|(_, json)| filter.matches(&chunk(json))).map(|(n, _)| n).collect()
+    }
+
+    #[test]
+    fn hidden_attributes_change_nothing() {
+        let chunk = Chunk::from_json(r#"{"id":"c","attributes":{"a":1,"s":5,"o":{"x":1,"y":2}}}"#).unwrap();
+        let equals = |path: &str, value: i32| format!(r#"{{"op":"equals","attr":[{path}],"value":{value}}}"#);
+        let (a, s) = (equals("\"a\"", 1), equals("\"s\"", 5));
+        let not = |inner: &str| format!(r#"{{"op":"not","arg":{inner}}}"#);
+        let join = |op: &str, l: &str, r: &str| format!(r#"{{"op":"{op}","args":[{l},{r}]}}"#);
+        for (text, hidden, expected) in [
+            (a.clone(), "s", true),
+            (s.clone(), "s", false),
+            (not(&s), "s", false),
+            (not(&equals("\"s\"", 6)), "s", false),
+            (not(&not(&a)), "s", true),
+            (join("or", &a, &s), "s", true),
+            (join("or", &not(&a), &s), "s", false),
+            (join("and", &a, &s), "s", false),
+            (not(&join("and", &not(&a), &s)), "s", true),
+            (not(&join("or", &not(&a), &s)), "s", false),
+            // Of what the filter matches or not, nothing depends on the hidden part alone.
+            (join("or", &s, &not(&s)), "s", false),
+            (equals("\"o\",\"x\"", 1), "o", false),
+            (r#"{"op":"exists","attr":["o"]}"#.to_owned(), "o.x", false),
+            (equals("\"o\",\"y\"", 2), "o.x", true),
+            (r#"{"op":"always"}"#.to_owned(), "s", true),
+            (r#"{"op":"never"}"#.to_owned(), "s", false),
+            (not(r#"{"op":"never"}"#), "s", true),
+            (
+                r#"{"op":"equals","on":"id","value":{"__entity":{"type":"Chunk","id":"c"}}}"#.to_owned(),
+                "s",
+                true,
+            ),
+        ] {
+            let hidden: BTreeSet<Path> = [hidden.split('.').map(str::to_owned).collect()].into();
+            assert_eq!(filter(&text).matches_whatever(&hidden, &chunk), expected, "{text}");
+        }
+        assert!(filter(&s).matches_whatever(&BTreeSet::new(), &chunk));
     }
 
     #[test]
