@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tamis_benches::cedar::{CLEARANCE, Cedar, Partial, component, many};
 use tamis_benches::native::{Document, Person, on_json, on_struct};
-use tamis_benches::{chunks, request, request_in_groups};
+use tamis_benches::{chunks, queries, request, request_in_groups};
 use tamis_core::Query;
 use tamis_runtime::{Limits, Policy, Runtime};
 
@@ -96,11 +96,15 @@ fn rewrite(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cedar rewrite");
     let partial = Partial::new(&text, &request);
     group.bench_function("cedar-policy, partial evaluation", |bencher| bencher.iter(|| partial.residuals()));
+    let mut other = queries();
     let mut session = policy.session(&request).expect("session");
     group.bench_function("tamis, prepared request", |bencher| {
-        bencher.iter(|| session.rewrite(black_box(&query)).expect("rewrite"));
+        bencher.iter(|| session.rewrite(black_box(&other())).expect("rewrite"));
     });
     group.bench_function("tamis, new request", |bencher| {
+        bencher.iter(|| policy.rewrite(&request, black_box(&other())).expect("rewrite"));
+    });
+    group.bench_function("tamis, asked before", |bencher| {
         bencher.iter(|| policy.rewrite(&request, black_box(&query)).expect("rewrite"));
     });
     group.finish();

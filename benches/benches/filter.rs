@@ -5,8 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tamis_benches::bare::{Bare, BareChunk};
 use tamis_benches::native::{Document, Person, on_json, on_struct};
-use tamis_benches::{chunks, clearance, request};
-use tamis_core::Query;
+use tamis_benches::{chunks, clearance, queries, request};
 use tamis_runtime::{Limits, Policy, Runtime};
 
 fn filter(criterion: &mut Criterion) {
@@ -74,14 +73,14 @@ fn rewrite(criterion: &mut Criterion) {
     let request = request();
     let policy =
         Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
-    let query = Query { collection: "docs".into(), k: 10 };
+    let mut query = queries();
     let mut session = policy.session(&request).expect("session");
     let mut group = criterion.benchmark_group("rewrite");
     group.bench_function("prepared request", |bencher| {
-        bencher.iter(|| session.rewrite(&query).expect("rewrite"))
+        bencher.iter(|| session.rewrite(&query()).expect("rewrite"))
     });
     group.bench_function("new request", |bencher| {
-        bencher.iter(|| policy.rewrite(black_box(&request), &query).expect("rewrite"));
+        bencher.iter(|| policy.rewrite(black_box(&request), &query()).expect("rewrite"));
     });
     group.finish();
 }

@@ -9,7 +9,7 @@ pub mod native;
 use std::path::Path;
 
 use serde_json::json;
-use tamis_core::{Chunk, Request};
+use tamis_core::{Chunk, Query, Request};
 
 /// Roles that chunks and people have; each has some of them.
 const ROLES: [&str; 8] =
@@ -46,6 +46,15 @@ pub fn request_in_groups(count: usize) -> Request {
         "action": {"name": "retrieve"},
     });
     Request::from_json(&json.to_string()).unwrap()
+}
+
+/// Queries that no policy was asked before: each wants another k.
+pub fn queries() -> impl FnMut() -> Query {
+    let mut k = 0;
+    move || {
+        k += 1;
+        Query { collection: "docs".to_owned(), k }
+    }
 }
 
 /// `count` chunks with a page's worth of metadata, of which the policy reads three attributes. About a third is readable.

@@ -68,11 +68,11 @@ fn main() {
     readability::fill_store(&mut store, &chunks);
     let handle = readability::handle();
 
+    println!("### Searches: PostgreSQL with pgvector\n");
     println!(
         "Recall of the best ten, and the median time; {} chunks with {DIMENSIONS} dimensions.\n",
         options.chunks
     );
-    println!("### Searches: PostgreSQL with pgvector\n");
     let source = PostgresSource::new(readability::connect(&server), PostgresTable::default()).unwrap();
     let mut strategies: Vec<(String, Strategy<'_>)> = vec![
         ("**tamis**".to_owned(), through(&source, &handle)),

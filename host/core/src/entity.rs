@@ -28,7 +28,7 @@ impl fmt::Display for EntityUid {
 }
 
 /// What is known of one entity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entity {
     /// Who or what it is.
     pub uid: EntityUid,
@@ -48,7 +48,7 @@ impl Entity {
 }
 
 /// Entities by identity, each with the set of all its ancestors.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Entities {
     by_uid: BTreeMap<EntityUid, (Entity, BTreeSet<EntityUid>)>,
 }

@@ -21,7 +21,7 @@ pub const ACTION_TYPE: &str = "Action";
 /// Who asks, for whom, to do what.
 ///
 /// There is always a subject; the subject and every actor are among the entities.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     subject: EntityUid,
     actors: Vec<EntityUid>,

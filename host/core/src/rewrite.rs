@@ -8,7 +8,7 @@ use crate::decision::PolicyError;
 use crate::filter::{Attribute, Filter};
 
 /// What is about to be searched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     /// The name of the collection or table.
     pub collection: String,

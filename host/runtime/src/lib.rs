@@ -25,6 +25,7 @@ mod instance;
 mod limits;
 mod outline;
 mod policy;
+mod rewrites;
 mod session;
 mod structure;
 mod watch;

@@ -16,6 +16,7 @@ use crate::error::{Error, excerpt};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
 use crate::limits::{Limits, blame};
+use crate::rewrites::Rewrites;
 use crate::session::{Admission, Session};
 use crate::structure;
 
@@ -79,6 +80,7 @@ struct Shared {
     digest: Digest,
     size: usize,
     limits: Limits,
+    rewrites: Rewrites,
 }
 
 impl fmt::Debug for Policy {
@@ -121,6 +123,7 @@ impl Policy {
                 digest,
                 size: bytes.len(),
                 limits,
+                rewrites: Rewrites::default(),
             }),
         })
     }
@@ -183,7 +186,10 @@ impl Policy {
     /// # Errors
     /// If the policy failed: then nothing may be searched.
     pub fn rewrite(&self, request: &Request, query: &Query) -> Result<Rewrite, Error> {
-        self.session(request)?.rewrite(query)
+        match self.rewrites().get(request, query) {
+            Some(known) => Ok(known),
+            None => self.session(request)?.rewrite(query),
+        }
     }
 
     /// Decides which of `chunks` may be stored: those that carry the policy's footprint and that it allows under the
@@ -209,6 +215,10 @@ impl Policy {
     /// Whether it decides on batches: `filter` then gives no reasons.
     pub fn has_batch(&self) -> bool {
         self.shared.columns.is_some()
+    }
+
+    pub(crate) fn rewrites(&self) -> &Rewrites {
+        &self.shared.rewrites
     }
 
     /// The columns of its frames.

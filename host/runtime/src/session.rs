@@ -1,6 +1,7 @@
 //! One request in one instance: prepared once, asked many times, thrown away.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tamis_core::admit::footprint_faults;
@@ -22,7 +23,7 @@ use crate::policy::Policy;
 /// After an error the session answers nothing more.
 pub struct Session {
     policy: Policy,
-    request: Request,
+    request: Arc<Request>,
     instance: Instance,
     /// The request for the typed calls, once for every principal; empty until there is one.
     requests: Vec<gates::Request>,
@@ -60,7 +61,7 @@ impl Session {
         let instance = policy.instantiate()?;
         Ok(Self {
             policy: policy.clone(),
-            request: request.clone(),
+            request: Arc::new(request.clone()),
             instance,
             requests: Vec::new(),
             batch: None,
@@ -98,12 +99,19 @@ impl Session {
         self.gate(|session| session.decide_coded(coded))
     }
 
-    /// Narrows a search to what the policy can allow the subject and every actor.
+    /// Narrows a search to what the policy can allow the subject and every actor. What was asked of the policy before is remembered.
     ///
     /// # Errors
     /// If the policy failed: then nothing may be searched, and the session is over.
     pub fn rewrite(&mut self, query: &Query) -> Result<Rewrite, Error> {
-        self.gate(|session| session.intersect_rewrites(query))
+        self.gate(|session| {
+            if let Some(known) = session.policy.rewrites().get(&session.request, query) {
+                return Ok(known);
+            }
+            let rewrite = session.intersect_rewrites(query)?;
+            session.policy.rewrites().keep(&session.request, query, &rewrite);
+            Ok(rewrite)
+        })
     }
 
     /// Decides which of `chunks` may be stored, in order. The request's action should be `index`. A denial names the rules that

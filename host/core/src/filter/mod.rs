@@ -11,7 +11,7 @@ use crate::value::Value;
 pub use json::MAX_DEPTH;
 
 /// A condition on chunks. Every test in it is two-valued, and NOT is plain complement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// Matches every chunk.
     Always,
@@ -37,7 +37,7 @@ pub struct Attribute {
 }
 
 /// What a test looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
     /// An attribute of the chunk.
     Attribute(Attribute),
@@ -50,7 +50,7 @@ pub enum Operand {
 }
 
 /// A two-valued test: false over an absent or ill-typed operand, or one of another type than the test compares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// The operand is present, whatever its type.
     Exists,
@@ -71,7 +71,7 @@ pub enum Test {
 }
 
 /// An order between two longs, decimals, datetimes or durations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `<`
     Less,
