@@ -55,8 +55,8 @@ impl Connection {
         let row = client.query_one(
             "SELECT (SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
                      WHERE i.indrelid = $1::text::regclass AND a.amname IN ('hnsw', 'ivfflat')),
-                    (SELECT sum(pg_relation_size(relid)) / current_setting('block_size')::bigint
-                     FROM pg_partition_tree($1::text::regclass) WHERE isleaf)::float8,
+                    (coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree($1::text::regclass) WHERE isleaf),
+                              pg_relation_size($1::text::regclass)) / current_setting('block_size')::bigint)::float8,
                     (SELECT relkind IN ('r', 'p', 'm') FROM pg_class WHERE oid = $1::text::regclass)",
             &[&table],
         )?;
@@ -77,7 +77,7 @@ impl Connection {
     /// Switches the iterative scan on, and says whether it is: an older pgvector takes any name for a setting.
     fn scans_on(&mut self) -> Result<bool, Error> {
         self.client.batch_execute(
-            "SET hnsw.iterative_scan = relaxed_order; SET ivfflat.iterative_scan = relaxed_order",
+            "SET hnsw.iterative_scan = relaxed_order; SET ivfflat.iterative_scan = relaxed_order; SET ivfflat.probes = 20",
         )?;
         let row = self.client.query_one(
             "SELECT current_setting('hnsw.iterative_scan'), extversion FROM pg_extension WHERE extname = 'vector'",
