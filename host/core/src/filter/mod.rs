@@ -91,9 +91,8 @@ impl Filter {
             match filter {
                 Filter::Always => {}
                 Filter::Never => return Filter::Never,
-                Filter::And(inner) => parts.extend(inner),
-                filter if is_known(&parts, &filter) => {}
-                filter => parts.push(filter),
+                Filter::And(inner) => inner.into_iter().for_each(|filter| add(&mut parts, filter)),
+                filter => add(&mut parts, filter),
             }
         }
         match parts.len() {
@@ -110,9 +109,8 @@ impl Filter {
             match filter {
                 Filter::Never => {}
                 Filter::Always => return Filter::Always,
-                Filter::Or(inner) => parts.extend(inner),
-                filter if is_known(&parts, &filter) => {}
-                filter => parts.push(filter),
+                Filter::Or(inner) => inner.into_iter().for_each(|filter| add(&mut parts, filter)),
+                filter => add(&mut parts, filter),
             }
         }
         match parts.len() {
@@ -136,8 +134,10 @@ impl Filter {
 /// Parts among which a repeated one is found. Looking through all would take the square of their number.
 const LOOKED_THROUGH: usize = 64;
 
-fn is_known(parts: &[Filter], filter: &Filter) -> bool {
-    parts.len() <= LOOKED_THROUGH && parts.contains(filter)
+fn add(parts: &mut Vec<Filter>, filter: Filter) {
+    if parts.len() > LOOKED_THROUGH || !parts.contains(&filter) {
+        parts.push(filter);
+    }
 }
 
 impl Comparison {
@@ -172,6 +172,14 @@ mod tests {
             (Filter::and([a.clone(), Never]), Never),
             (Filter::or([a.clone(), Always]), Always),
             (Filter::and([a.clone(), a.clone(), b.clone()]), And(vec![a.clone(), b.clone()])),
+            (
+                Filter::and([And(vec![a.clone(), b.clone()]), And(vec![b.clone(), a.clone()])]),
+                And(vec![a.clone(), b.clone()]),
+            ),
+            (
+                Filter::or([Or(vec![a.clone(), b.clone()]), Or(vec![a.clone(), b.clone()])]),
+                Or(vec![a.clone(), b.clone()]),
+            ),
             (Filter::or([a.clone(), a.clone(), b.clone()]), Or(vec![a.clone(), b.clone()])),
             (
                 Filter::and([And(vec![a.clone(), b.clone()]), c.clone()]),

@@ -263,8 +263,13 @@ fn explain(
     let mut session = policy.session(&person.request)?;
     let principals = person.request.principals().count();
     let filter = best(|| session.filter(chunks).map(|_| ()).map_err(Into::into))? / chunks.len() as f64;
-    let query = tamis_core::Query { collection: String::new(), k: K };
-    let rewrite = best(|| policy.rewrite(&person.request, &query).map(|_| ()).map_err(Into::into))?;
+    // What was asked before is remembered, so each asks for another k.
+    let mut k = K;
+    let rewrite = best(|| {
+        k += 1;
+        let query = tamis_core::Query { collection: String::new(), k };
+        policy.rewrite(&person.request, &query).map(|_| ()).map_err(Into::into)
+    })?;
     let whole = best(|| search(store, handle, &question).map(|_| ()).map_err(Into::into))?;
     let mut table =
         output::Table::new([format!("for {} ({principals} principals)", person.name), String::new()]);
