@@ -111,6 +111,19 @@ mod tests {
         assert_eq!(rewrites.get(&request("a"), &Query { collection: "d".to_owned(), ..query }), None);
     }
 
+    /// Entries whose hashes are alike are told apart by this alone.
+    #[test]
+    fn only_the_same_question_is_the_same() {
+        let query = Query { collection: "c".to_owned(), k: 5 };
+        let asked = Asked { request: request("a"), query: query.clone() };
+        let same = |request: &Request, query: &Query| Ask { request, query }.equivalent(&asked);
+        assert!(same(&request("a"), &query));
+        assert!(!same(&request("b"), &query));
+        assert!(!same(&Request::clone(&request("a")).with_action("index"), &query));
+        assert!(!same(&request("a"), &Query { k: 6, ..query.clone() }));
+        assert!(!same(&request("a"), &Query { collection: "d".to_owned(), ..query }));
+    }
+
     #[test]
     fn little_is_kept() {
         let (rewrites, query) = (Rewrites::default(), Query { collection: String::new(), k: 5 });
