@@ -188,7 +188,7 @@ impl Policy {
     pub fn rewrite(&self, request: &Request, query: &Query) -> Result<Rewrite, Error> {
         match self.rewrites().get(request, query) {
             Some(known) => Ok(known),
-            None => self.session(request)?.rewrite(query),
+            None => self.session(request)?.rewrite_anew(query),
         }
     }
 

@@ -104,14 +104,17 @@ impl Session {
     /// # Errors
     /// If the policy failed: then nothing may be searched, and the session is over.
     pub fn rewrite(&mut self, query: &Query) -> Result<Rewrite, Error> {
-        self.gate(|session| {
-            if let Some(known) = session.policy.rewrites().get(&session.request, query) {
-                return Ok(known);
-            }
-            let rewrite = session.intersect_rewrites(query)?;
-            session.policy.rewrites().keep(&session.request, query, &rewrite);
-            Ok(rewrite)
-        })
+        match self.policy.rewrites().get(&self.request, query) {
+            Some(known) if self.ended.is_none() => Ok(known),
+            _ => self.rewrite_anew(query),
+        }
+    }
+
+    /// As [`Session::rewrite`], of a policy that was not asked before; from now on it was.
+    pub(crate) fn rewrite_anew(&mut self, query: &Query) -> Result<Rewrite, Error> {
+        let rewrite = self.gate(|session| session.intersect_rewrites(query))?;
+        self.policy.rewrites().keep(&self.request, query, &rewrite);
+        Ok(rewrite)
     }
 
     /// Decides which of `chunks` may be stored, in order. The request's action should be `index`. A denial names the rules that
