@@ -110,13 +110,14 @@ impl Fields {
 
     /// The attributes of a chunk, out of what the database stores of them. What is mapped is read from its field alone: another field
     /// that has the attribute's name is not the attribute.
-    pub fn restore(&self, stored: &Map<String, Json>) -> Map<String, Json> {
-        let mut attributes = stored.clone();
-        let mapped = self.attributes.iter().map(|(path, field)| (path, at(stored, field).cloned()));
+    pub fn restore(&self, mut stored: Map<String, Json>) -> Map<String, Json> {
+        // All are read before the first is put where another may be read.
+        let mapped: Vec<_> =
+            self.attributes.iter().map(|(path, field)| (path, at(&stored, field).cloned())).collect();
         for (path, value) in mapped {
-            put(&mut attributes, path, value);
+            put(&mut stored, path, value);
         }
-        attributes
+        stored
     }
 
     /// The field of an attribute.
@@ -180,7 +181,7 @@ mod tests {
             (json!({"owner": 5}), json!({"owner": 5})),
             (json!({"a": 1, "b": 2}), json!({"a": 2, "b": 1})),
         ] {
-            assert_eq!(json!(fields.restore(stored.as_object().unwrap())), expected);
+            assert_eq!(json!(fields.restore(stored.as_object().unwrap().clone())), expected);
         }
     }
 

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
-use tamis_core::chunk::check_vector;
 use tamis_core::{Chunk, EntityUid, Filter, InputError};
 use tamis_dialect::{Dialect, Place, Qdrant as Language, Translation};
 use ureq::Agent;
 
 use crate::error::Error;
-use crate::source::{By, Candidate, Candidates, Opened, VectorSource};
+use crate::source::{By, Candidate, Candidates, Opened, VectorSource, read_ancestors};
 
 /// An answer is not waited for any longer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -147,10 +146,7 @@ impl QdrantSource {
 
 impl VectorSource for QdrantSource {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
-        let By::Vector(vector) = by else {
-            return Err(Error::Question("this source ranks by a vector only".to_owned()));
-        };
-        check_vector(vector).map_err(|message| Error::Question(format!("the vector: {message}")))?;
+        let vector = by.vector_only()?;
         let Translation { native, widened } = self.collection.language.translate(filter);
         let pages =
             Pages { source: self, vector, filter: native, offset: 0, exact: false, seen: HashSet::new() };
@@ -263,17 +259,13 @@ impl QdrantSource {
             },
             Place::Constant(_) | Place::Absent => Vec::new(),
         };
-        let ancestors = ancestors.iter().map(|key| {
-            let (entity_type, id): (String, String) = tamis_core::input::parse(key)?;
-            Ok(EntityUid { entity_type, id })
-        });
-        let ancestors = ancestors.collect::<Result<_, InputError>>()?;
+        let ancestors = read_ancestors(&ancestors)?;
         let text = match self.collection.text.as_ref().and_then(|name| payload.get(name)) {
             None | Some(Json::Null) => None,
             Some(Json::String(text)) => Some(text.clone()),
             Some(_) => return Err(InputError::new("text", "is not a text")),
         };
-        let mut attributes = fields.restore(&payload);
+        let mut attributes = fields.restore(payload);
         let places = [&fields.entity_type, &fields.id, &fields.ancestors];
         let own = places.into_iter().filter_map(|place| match place {
             Place::Field(name) => Some(name),

@@ -1,6 +1,6 @@
 //! What a vector database must offer to be searched through the gates.
 
-use tamis_core::{Chunk, Filter};
+use tamis_core::{Chunk, EntityUid, Filter, InputError};
 
 use crate::error::Error;
 
@@ -11,6 +11,28 @@ pub enum By<'a> {
     Vector(&'a [f32]),
     /// Words in common with a text, by BM25.
     Text(&'a str),
+}
+
+impl<'a> By<'a> {
+    /// The vector, for sources that rank by nothing else.
+    #[cfg(any(feature = "postgres", feature = "qdrant"))]
+    pub(crate) fn vector_only(self) -> Result<&'a [f32], Error> {
+        let Self::Vector(vector) = self else {
+            return Err(Error::Question("this source ranks by a vector only".to_owned()));
+        };
+        tamis_core::chunk::check_vector(vector)
+            .map_err(|message| Error::Question(format!("the vector: {message}")))?;
+        Ok(vector)
+    }
+}
+
+/// Ancestors out of what [`tamis_dialect::ancestor_key`] made of each.
+pub(crate) fn read_ancestors<C: FromIterator<EntityUid>>(keys: &[String]) -> Result<C, InputError> {
+    let ancestor = |key: &String| {
+        let (entity_type, id): (String, String) = tamis_core::input::parse(key)?;
+        Ok(EntityUid { entity_type, id })
+    };
+    keys.iter().map(ancestor).collect()
 }
 
 /// A chunk that a source found, before any gate.

@@ -17,7 +17,6 @@ use std::cell::RefCell;
 
 use ::postgres::Client;
 use tamis_core::Filter;
-use tamis_core::chunk::check_vector;
 use tamis_dialect::{Dialect, Postgres as Language, PostgresAttributes, Translation};
 
 use self::connection::Connection;
@@ -85,10 +84,7 @@ impl PostgresSource {
 
 impl VectorSource for PostgresSource {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
-        let By::Vector(vector) = by else {
-            return Err(Error::Question("this source ranks by a vector only".to_owned()));
-        };
-        check_vector(vector).map_err(|message| Error::Question(format!("the vector: {message}")))?;
+        let vector = by.vector_only()?;
         let Translation { native, widened } = self.table.language.translate(filter);
         let connection = self
             .connection

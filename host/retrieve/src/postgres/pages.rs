@@ -11,7 +11,7 @@ use super::PostgresTable;
 use super::connection::{Connection, Matching};
 use super::statements::{JsonText, Ranking, joined};
 use crate::error::Error;
-use crate::source::{Candidate, Candidates};
+use crate::source::{Candidate, Candidates, read_ancestors};
 
 pub(super) struct Pages<'a> {
     table: &'a PostgresTable,
@@ -153,18 +153,14 @@ impl Pages<'_> {
             |source: InputError| Error::Chunk { path: joined(&self.table.name), id: id.clone(), source };
         let JsonText(attributes) = row.try_get("attributes").map_err(&failed)?;
         let attributes = match tamis_core::input::parse_json(attributes).map_err(unreadable)? {
-            Json::Object(object) => self.table.language.fields.restore(&object),
+            Json::Object(object) => self.table.language.fields.restore(object),
             _ => return Err(unreadable(InputError::new("attributes", "is not an object"))),
         };
         let ancestors: Vec<String> = row.try_get("ancestors").map_err(&failed)?;
-        let ancestors = ancestors.iter().map(|key| {
-            let (entity_type, id): (String, String) = tamis_core::input::parse(key)?;
-            Ok(EntityUid { entity_type, id })
-        });
         let chunk = Chunk {
             uid: EntityUid::new(row.try_get::<_, String>("chunk_type").map_err(&failed)?, id.clone()),
             attributes,
-            ancestors: ancestors.collect::<Result<_, InputError>>().map_err(unreadable)?,
+            ancestors: read_ancestors(&ancestors).map_err(unreadable)?,
             text: row.try_get("chunk_text").map_err(&failed)?,
             ..Chunk::new(id.clone())
         };

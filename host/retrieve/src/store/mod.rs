@@ -24,7 +24,7 @@ use tamis_core::{Chunk, EntityUid, Filter, InputError};
 use tamis_dialect::{Dialect, Parameter, Sql, Sqlite, Translation};
 
 use crate::error::Error;
-use crate::source::{By, Opened, VectorSource};
+use crate::source::{By, Opened, VectorSource, read_ancestors};
 pub use write::Transaction;
 
 /// How long to wait for another process that writes.
@@ -164,15 +164,11 @@ fn read_chunk(row: &Row<'_>, path: &str) -> Result<Chunk, Error> {
     };
     let ancestors: Vec<String> =
         tamis_core::input::parse(&column(4)?).map_err(|error| unreadable(&id, error.within("ancestors")))?;
-    let ancestors = ancestors.iter().map(|key| {
-        let (entity_type, id): (String, String) = tamis_core::input::parse(key)?;
-        Ok(EntityUid { entity_type, id })
-    });
     Ok(Chunk {
         uid: EntityUid::new(column(0)?, id.clone()),
         attributes: object(2, "attributes")?,
         tags: object(3, "tags")?,
-        ancestors: ancestors.collect::<Result<_, _>>().map_err(|error: InputError| unreadable(&id, error))?,
+        ancestors: read_ancestors(&ancestors).map_err(|error| unreadable(&id, error))?,
         text: row.get(5).map_err(|error| unreadable(&id, InputError::new("text", error)))?,
         vector: None,
     })
