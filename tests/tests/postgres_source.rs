@@ -8,13 +8,13 @@
     reason = "a failure here is a failure of the test"
 )]
 
-use postgres::{Client, NoTls};
 use serde_json::json;
 use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
 use tamis_retrieve::{By, Error, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
 use tamis_runtime::{Limits, PolicyHandle, Runtime};
 use tamis_tests::engines::Server;
+use tamis_tests::readability::{connect, fill_store, fill_table};
 
 const CHUNKS: usize = 6_000;
 const POLICY: &str = r#"
@@ -44,33 +44,6 @@ fn vector(number: usize) -> [f64; 8] {
     std::array::from_fn(|axis| ((number * 37 + 11) as f64 * (axis + 1) as f64 * 0.618_034).sin())
 }
 
-fn connect(server: &Server) -> Client {
-    let host = server.address();
-    Client::connect(&format!("host={host} user=postgres dbname=postgres"), NoTls).unwrap()
-}
-
-fn fill(client: &mut Client, chunks: &[Chunk]) {
-    client
-        .batch_execute(
-            "CREATE TABLE chunks (chunk_id text PRIMARY KEY, chunk_type text NOT NULL, ancestors text[] NOT NULL,
-                                  attributes jsonb NOT NULL, text text, embedding vector(8))",
-        )
-        .unwrap();
-    let mut transaction = client.transaction().unwrap();
-    let insert = "INSERT INTO chunks VALUES ($1, $2, $3, $4::text::jsonb, $5, $6::text::vector)";
-    let insert = transaction.prepare(insert).unwrap();
-    for chunk in chunks {
-        let ancestors: Vec<String> = chunk.ancestors.iter().map(tamis_dialect::ancestor_key).collect();
-        let vector = serde_json::to_string(chunk.vector.as_ref().unwrap()).unwrap();
-        let attributes = serde_json::to_string(&chunk.attributes).unwrap();
-        let (id, entity_type) = (&chunk.uid.id, &chunk.uid.entity_type);
-        transaction
-            .execute(&insert, &[id, entity_type, &ancestors, &attributes, &chunk.text, &vector])
-            .unwrap();
-    }
-    transaction.commit().unwrap();
-}
-
 fn handle() -> PolicyHandle {
     let (policies, schema) = (Named { name: "p", text: POLICY }, Named { name: "s", text: SCHEMA });
     let compiled = tamis_compiler::compile("owners", policies, Some(schema)).unwrap();
@@ -90,14 +63,10 @@ fn k_is_k_however_few_may_be_read() {
     let server = Server::postgres();
     let mut client = connect(&server);
     let chunks: Vec<Chunk> = (0..CHUNKS).map(chunk).collect();
-    fill(&mut client, &chunks);
+    fill_table(&mut client, &chunks);
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(&folder.path().join("chunks.sqlite")).unwrap();
-    let mut transaction = store.begin().unwrap();
-    for chunk in &chunks {
-        transaction.put(chunk).unwrap();
-    }
-    transaction.commit().unwrap();
+    fill_store(&mut store, &chunks);
 
     let handle = handle();
     let asked = vector(3).map(|number| number as f32);
@@ -135,7 +104,7 @@ fn what_cannot_be_searched_is_an_error_that_says_so() {
     let mut client = connect(&server);
     let error = PostgresSource::new(connect(&server), PostgresTable::default()).unwrap_err().to_string();
     assert!(error.contains("chunks") && error.contains("does not exist"), "{error}");
-    fill(&mut client, &[chunk(1)]);
+    fill_table(&mut client, &[chunk(1)]);
     let source = PostgresSource::new(connect(&server), PostgresTable::default()).unwrap();
     let wrong = source.open(By::Vector(&[1.0, 0.0]), &Filter::Always).unwrap();
     let error = { wrong }.candidates.next_page(1).unwrap_err().to_string();
