@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};
-use tamis_core::{Chunk, Decision, EntityUid, Request};
+use tamis_core::{Cell, Chunk, Decision, EntityUid, Extractor, JsonRow, Request, Row};
 use tamis_runtime::{Admission, Limits, Policy, Runtime, Verdict};
 use tamis_tests::generate::{self, hold};
 use tamis_tests::{document, example, load, principal, user, user_with_agent};
@@ -97,6 +97,44 @@ fn verdict(decision: &Decision) -> Verdict {
     }
 }
 
+fn json_row<'a>(policy: &Policy, chunk: &'a Chunk, text: &'a str) -> JsonRow<'a> {
+    let mut row = Extractor::new(&policy.manifest().footprint).read(&chunk.uid.id, text).unwrap();
+    row.entity_type = (&chunk.uid.entity_type).into();
+    row.tags = chunk.tags.clone();
+    row.ancestors = chunk.ancestors.clone();
+    row
+}
+
+/// A chunk as a table has it: a column for each attribute, of the column's type where the value has it.
+struct Columns<'a>(&'a Chunk);
+
+impl Row for Columns<'_> {
+    fn id(&self) -> &str {
+        &self.0.uid.id
+    }
+
+    fn attribute(&self, position: usize, path: &[String]) -> Cell<'_> {
+        match Row::attribute(self.0, position, path) {
+            Cell::Json(Json::Bool(value)) => Cell::Bool(*value),
+            Cell::Json(Json::String(text)) => Cell::Text(text),
+            Cell::Json(json) => json.as_i64().map_or(Cell::Json(json), Cell::Long),
+            other => other,
+        }
+    }
+
+    fn entity_type(&self) -> &str {
+        &self.0.uid.entity_type
+    }
+
+    fn tags(&self) -> &tamis_core::Attributes {
+        &self.0.tags
+    }
+
+    fn ancestors(&self) -> &std::collections::BTreeSet<EntityUid> {
+        &self.0.ancestors
+    }
+}
+
 #[test]
 fn batches_and_single_chunks_are_decided_alike() {
     for name in POLICIES {
@@ -116,6 +154,20 @@ fn batches_and_single_chunks_are_decided_alike() {
                 let verdicts: Vec<Verdict> = batch.iter().map(verdict).collect();
                 prop_assert_eq!(&verdicts, &first);
                 prop_assert_eq!(&verdicts, &session.filter_coded(&coded).unwrap());
+                // However they come: all at once, one by one, as JSON text, as columns.
+                prop_assert_eq!(&verdicts, &session.verdicts(chunks).unwrap());
+                let texts: Vec<String> =
+                    chunks.iter().map(|chunk| Json::from(chunk.attributes.clone()).to_string()).collect();
+                let rows: Vec<JsonRow> =
+                    chunks.iter().zip(&texts).map(|(chunk, text)| json_row(&policy, chunk, text)).collect();
+                prop_assert_eq!(&verdicts, &session.verdicts(&rows).unwrap());
+                let coded = policy.code(&rows).unwrap();
+                prop_assert_eq!(&verdicts, &session.filter_coded(&coded).unwrap());
+                for ((chunk, row), verdict) in chunks.iter().zip(&rows).zip(&verdicts) {
+                    prop_assert_eq!(session.verdict(chunk).unwrap(), *verdict);
+                    prop_assert_eq!(session.verdict(row).unwrap(), *verdict);
+                    prop_assert_eq!(session.verdict(&Columns(chunk)).unwrap(), *verdict);
+                }
                 prop_assert!(
                     batch.iter().all(|decision| decision.reasons.is_empty() && decision.errors.is_empty())
                 );
@@ -188,6 +240,49 @@ fn more_values_than_fit_in_memory_are_decided() {
         assert_eq!(verdicts.len(), all.len());
     }
     assert!(session.explain(&[document("x", "acme", 0, &["analyst"])]).unwrap()[0].allow);
+}
+
+/// Chunks that differ in what the policy reads come between such that do not: it is asked about each once, and forgets nothing.
+#[test]
+fn more_chunks_than_are_remembered_are_decided() {
+    let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
+    let mut session = policy.session(&user("bob", "acme", 40_000, &["analyst"])).unwrap();
+    let chunk = |level: i64| document("x", "acme", level, &["analyst"]);
+    let verdict = |level: i64| if level <= 40_000 { Verdict::Allow } else { Verdict::Deny };
+    for start in (0..80_000).step_by(5000) {
+        let chunks: Vec<Chunk> = (start..start + 5000).map(chunk).collect();
+        let verdicts = session.verdicts(&chunks).unwrap();
+        assert!(verdicts.iter().zip(start..).all(|(found, level)| *found == verdict(level)), "{start}");
+        for level in [start, 0, start + 4999, 40_000, 40_001, -1] {
+            assert_eq!(session.verdict(&chunk(level)).unwrap(), verdict(level), "{level} after {start}");
+        }
+    }
+}
+
+#[test]
+fn metadata_that_is_no_json_is_an_error() {
+    struct Broken;
+    impl Row for Broken {
+        fn id(&self) -> &str {
+            "broken"
+        }
+
+        fn attribute(&self, _: usize, _: &[String]) -> Cell<'_> {
+            Cell::Unparsed("{\"a\":1,\"a\":2}")
+        }
+    }
+    let policy = load("clearance");
+    let good = document("1", "acme", 0, &["analyst"]);
+    let mut session = policy.session(&user("bob", "acme", 1, &["analyst"])).unwrap();
+    assert_eq!(session.verdict(&good).unwrap(), Verdict::Allow);
+    let error = session.verdict(&Broken).unwrap_err().to_string();
+    assert!(error.contains("the metadata of a chunk: ") && error.contains("twice"), "{error}");
+    // Nothing is known of what failed.
+    assert!(session.verdict(&Broken).is_err());
+    assert!(policy.code(&[Broken]).is_err());
+    assert!(session.verdicts(&[Broken, Broken]).is_err());
+    assert!(session.verdict(&good).is_err(), "the session is over");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::lower::Lower;
 use crate::manifest::{self, Manifest};
 use crate::problem::Problems;
 use crate::rules::Rules;
-use crate::{Error, emit, link, refused};
+use crate::{Error, emit, link, name_chunk, refused};
 
 /// One condition that a policy consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub(crate) fn build(front: &Front) -> Result<Branches, Error> {
             problems.push(refused(front, policy, &reason));
         }
     }
+    problems.extend(name_chunk(&mut ir, front).err());
     if !problems.is_empty() {
         return Err(Problems(problems).into());
     }

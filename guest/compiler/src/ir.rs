@@ -223,9 +223,9 @@ impl Ir {
                 let converted = self.columns.get(usize::from(column)).is_some_and(|info| info.converted);
                 if converted { Binding::Chunk } else { Binding::Column(column) }
             }
-            Op::Resource | Op::IsOneOf => {
-                self.column(Source::Id, "")?;
-                of_entity_type(self)?;
+            Op::Resource => Binding::Chunk,
+            Op::IsOneOf => {
+                self.chunk_uid()?;
                 Binding::Chunk
             }
             Op::IsBelow => Binding::Column(self.column(Source::Ancestors, "")?).with(all),
@@ -244,6 +244,24 @@ impl Ir {
             Op::In | Op::GetTag | Op::HasTag | Op::Attribute | Op::Has if node.c == 1 => Binding::Chunk,
             _ => all,
         })
+    }
+
+    fn chunk_uid(&mut self) -> Result<(), TooMuch> {
+        self.column(Source::Id, "")?;
+        self.column(Source::EntityType, "").map(|_| ())
+    }
+
+    /// Adds what is needed where the chunk itself is the value of an expression. Most policies name it only to ask for its attributes,
+    /// and then no two chunks with the same are told apart.
+    pub(crate) fn name_chunk(&mut self) -> Result<(), TooMuch> {
+        let is_chunk = |index: &u32| self.at(*index).is_some_and(|node| node.op == Op::Resource);
+        let is_value = |node: &Node| match node.op {
+            // The engine looks at its type and its tags alone.
+            Op::Is => false,
+            Op::GetTag | Op::HasTag => self.operands(node).iter().skip(1).any(is_chunk),
+            _ => self.operands(node).iter().any(is_chunk),
+        };
+        if self.nodes().iter().any(is_value) { self.chunk_uid() } else { Ok(()) }
     }
 
     /// Whether the value of a node may be the chunk itself, so that what it has must be looked for there.

@@ -143,7 +143,14 @@ fn lower(front: &front::Front) -> Result<(ir::Ir, rules::Rules), Problems> {
             problems.push(refused(front, policy, &reason));
         }
     }
+    problems.extend(name_chunk(&mut ir, front).err());
     if problems.is_empty() { Ok((ir, rules)) } else { Err(Problems(problems)) }
+}
+
+fn name_chunk(ir: &mut ir::Ir, front: &front::Front) -> Result<(), Problem> {
+    ir.name_chunk().map_err(|ir::TooMuch(reason)| {
+        Problem::error(&front.source, format!("the policies cannot be compiled: {reason}"))
+    })
 }
 
 fn refused(front: &front::Front, policy: &front::Parsed, reason: &ir::TooMuch) -> Problem {

@@ -105,6 +105,11 @@ impl Chunk {
         Some(json)
     }
 
+    /// Stores an attribute at `path`; what is above it becomes an object.
+    pub fn store(&mut self, path: &[String], json: Json) {
+        store(&mut self.attributes, path, json);
+    }
+
     /// Removes what a decision withholds from an allowed chunk.
     pub fn redact(&mut self, redaction: &Redaction) {
         for path in &redaction.attributes {
@@ -112,6 +117,24 @@ impl Chunk {
         }
         if redaction.text {
             self.text = None;
+        }
+    }
+}
+
+fn store(object: &mut Attributes, path: &[String], json: Json) {
+    match path {
+        [] => {}
+        [name] => {
+            object.insert(name.clone(), json);
+        }
+        [name, rest @ ..] => {
+            let inner = object.entry(name.clone()).or_insert(Json::Null);
+            if !inner.is_object() {
+                *inner = Json::Object(Attributes::new());
+            }
+            if let Some(inner) = inner.as_object_mut() {
+                store(inner, rest, json);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod normal;
 pub mod request;
 pub mod rewrite;
+pub mod row;
 pub mod types;
 pub mod value;
 
@@ -25,6 +26,7 @@ pub use input::InputError;
 pub use manifest::Manifest;
 pub use request::Request;
 pub use rewrite::{Query, Rewrite};
+pub use row::{Cell, Extractor, JsonRow, Row};
 pub use tamis_contract::extension;
 pub use types::Type;
 pub use value::Value;

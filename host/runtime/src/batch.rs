@@ -1,12 +1,10 @@
 //! Asking a policy's interface `batch`. What it answers is not trusted: every code is checked.
 
-use std::borrow::Borrow;
+use tamis_core::{InputError, Request, Row};
 
-use tamis_core::{Chunk, Request};
-
-use crate::coded::Coded;
+use crate::coded::{Coded, Frame};
 use crate::error::Error;
-use crate::frame::{Coder, Column, RequestBytes};
+use crate::frame::{Coder, Column, Part, RequestBytes};
 use crate::instance::Instance;
 use crate::limits::{self, Limits};
 
@@ -48,8 +46,8 @@ pub(crate) struct Batch {
 enum Dictionaries {
     /// None yet.
     None,
-    /// Those of chunks that were coded for this request.
-    Own(Coder),
+    /// Those of chunks that were coded for this request, and the verdict on each row that there was.
+    Own(Coder, Vec<Verdict>),
     /// Those of a part of chunks that were coded beforehand.
     Coded(Coded, usize),
 }
@@ -83,7 +81,7 @@ impl Batch {
     pub(crate) fn takes_chunks(&self) -> bool {
         match &self.dictionaries {
             Dictionaries::None => true,
-            Dictionaries::Own(coder) => !coder.is_full(),
+            Dictionaries::Own(coder, _) => !coder.is_full(),
             Dictionaries::Coded(..) => false,
         }
     }
@@ -92,29 +90,39 @@ impl Batch {
     pub(crate) fn takes_coded(&self, coded: &Coded, part: usize) -> bool {
         match &self.dictionaries {
             Dictionaries::None => true,
-            Dictionaries::Own(_) => false,
+            Dictionaries::Own(..) => false,
             Dictionaries::Coded(known, known_part) => known.is(coded) && *known_part == part,
         }
     }
 
-    /// Decides on the first of `chunks`, as many as fit in one frame: on one at least, if there is one.
+    /// The verdict on a chunk that is to the policy as one that it was asked about.
     ///
     /// # Errors
-    /// If the policy fails, or its answer is not one valid code for each.
-    pub(crate) fn decide<C: Borrow<Chunk>>(
+    /// If the chunk cannot be read.
+    pub(crate) fn known(&mut self, chunk: &impl Row) -> Result<Option<Verdict>, Error> {
+        let Dictionaries::Own(coder, verdicts) = &mut self.dictionaries else { return Ok(None) };
+        let number = coder.known(chunk).map_err(unreadable)?;
+        Ok(number.and_then(|number| verdicts.get(number as usize)).copied())
+    }
+
+    /// Decides on the first of `chunks`: on one at least, if there is one. The policy is asked about each row once.
+    ///
+    /// # Errors
+    /// If a chunk cannot be read, the policy fails, or its answer is not one valid code for each row.
+    pub(crate) fn decide(
         &mut self,
         instance: &mut Instance,
-        chunks: &[C],
+        chunks: &[impl Row],
         columns: &[Column],
         limits: &Limits,
     ) -> Result<Vec<Verdict>, Error> {
-        if !matches!(self.dictionaries, Dictionaries::Own(_)) {
-            self.dictionaries = Dictionaries::Own(Coder::new(columns, room(limits)));
+        if !matches!(self.dictionaries, Dictionaries::Own(..)) {
+            self.dictionaries = Dictionaries::Own(Coder::new(columns, room(limits)), Vec::new());
         }
-        let Dictionaries::Own(coder) = &mut self.dictionaries else { return Ok(Vec::new()) };
-        let (rows, frame) = coder.frame(chunks);
-        let codes = ask(&self.prepared, instance, rows, frame)?;
-        Ok(codes.into_iter().map(verdict).collect())
+        let Dictionaries::Own(coder, verdicts) = &mut self.dictionaries else { return Ok(Vec::new()) };
+        let Part { numbers, first, rows, frame } = coder.code(chunks).map_err(unreadable)?;
+        ask(&self.prepared, instance, first, rows, frame, verdicts)?;
+        Ok(numbers.iter().map(|number| verdict_on(*number, verdicts)).collect())
     }
 
     /// Decides on a part of chunks that were coded beforehand, which the instance must take.
@@ -131,16 +139,28 @@ impl Batch {
         if matches!(self.dictionaries, Dictionaries::None) {
             self.dictionaries = Dictionaries::Coded(coded.clone(), part);
         }
-        for frame in coded.frames(part) {
-            let codes = ask(&self.prepared, instance, frame.rows, &frame.bytes)?;
-            verdicts.extend(codes.into_iter().map(verdict));
+        let mut known = Vec::new();
+        for Frame { numbers, first, rows, bytes } in coded.frames(part) {
+            ask(&self.prepared, instance, *first, *rows, bytes, &mut known)?;
+            verdicts.extend(numbers.iter().map(|number| verdict_on(*number, &known)));
         }
         Ok(())
     }
 }
 
-/// The codes of everyone in a request for the rows of a frame, combined.
-fn ask(prepared: &[u32], instance: &mut Instance, rows: usize, frame: &[u8]) -> Result<Vec<u8>, Error> {
+/// Asks for everyone in a request about the rows of a frame, the `first` of which follows those that `verdicts` are known of.
+fn ask(
+    prepared: &[u32],
+    instance: &mut Instance,
+    first: usize,
+    rows: usize,
+    frame: &[u8],
+    verdicts: &mut Vec<Verdict>,
+) -> Result<(), Error> {
+    verdicts.truncate(first);
+    if rows == 0 {
+        return Ok(());
+    }
     let (guest, store) = instance.batch()?;
     // There is always a subject; were there none, nothing would be allowed.
     let mut combined = vec![if prepared.is_empty() { 0 } else { ALLOW }; rows];
@@ -153,7 +173,13 @@ fn ask(prepared: &[u32], instance: &mut Instance, rows: usize, frame: &[u8]) -> 
             *both = (*both & code & ALLOW) | ((*both | code) & REDACT);
         }
     }
-    Ok(combined)
+    verdicts.extend(combined.into_iter().map(verdict));
+    Ok(())
+}
+
+/// The verdict on the row with this number.
+fn verdict_on(number: u32, verdicts: &[Verdict]) -> Verdict {
+    verdicts.get(number as usize).copied().unwrap_or(Verdict::Deny)
 }
 
 fn verdict(code: u8) -> Verdict {
@@ -174,6 +200,11 @@ fn check(codes: &[u8], rows: usize) -> Result<(), Error> {
         Some(code) => Err(broken(format!("it answers with the code {code}"))),
         None => Ok(()),
     }
+}
+
+/// An attribute of a chunk is no JSON.
+pub(crate) fn unreadable(error: InputError) -> Error {
+    Error::Host(format!("the metadata of a chunk: {error}"))
 }
 
 fn broken(message: String) -> Error {

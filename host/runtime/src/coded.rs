@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tamis_core::Chunk;
+use tamis_core::{InputError, Row};
 
-use crate::frame::{Coder, Column};
+use crate::frame::{Coder, Column, Part};
 use crate::policy::Digest;
 
 /// Chunks in the form in which one policy reads them. Cloning shares it.
@@ -22,23 +22,34 @@ struct Inner {
 /// Some of the chunks.
 #[derive(Debug)]
 pub(crate) struct Frame {
+    /// For each chunk the number of its row, counted through the part.
+    pub(crate) numbers: Vec<u32>,
+    /// The number of the first row in the frame.
+    pub(crate) first: usize,
+    /// How many rows are new: with none, there is no frame.
     pub(crate) rows: usize,
+    /// The frame of those.
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Coded {
-    pub(crate) fn new(digest: Digest, columns: &[Column], room: usize, chunks: &[Chunk]) -> Self {
+    pub(crate) fn new(
+        digest: Digest,
+        columns: &[Column],
+        room: usize,
+        chunks: &[impl Row],
+    ) -> Result<Self, InputError> {
         let (mut parts, mut rest) = (Vec::new(), chunks);
         while !rest.is_empty() {
             let (mut coder, mut frames) = (Coder::new(columns, room), Vec::new());
             while !rest.is_empty() && !coder.is_full() {
-                let (rows, bytes) = coder.frame(rest);
-                frames.push(Frame { rows, bytes: bytes.to_vec() });
-                rest = rest.get(rows..).unwrap_or_default();
+                let Part { numbers, first, rows, frame } = coder.code(rest)?;
+                rest = rest.get(numbers.len()..).unwrap_or_default();
+                frames.push(Frame { numbers: numbers.to_vec(), first, rows, bytes: frame.to_vec() });
             }
             parts.push(frames);
         }
-        Self(Arc::new(Inner { digest, parts, chunks: chunks.len() }))
+        Ok(Self(Arc::new(Inner { digest, parts, chunks: chunks.len() })))
     }
 
     /// How many chunks these are.

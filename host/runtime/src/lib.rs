@@ -5,9 +5,14 @@
 //! ```text
 //! bytes ──Policy::load──▶ Policy ──session(request)──▶ Session ──filter(chunks)───▶ decisions
 //!                           ▲                             ├──────explain(chunks)──▶ decisions with reasons
+//!                           │                             ├──────verdict(row)──────▶ allow, redact or deny
 //!                           │                             └──────rewrite(query)───▶ filter
 //!              PolicyHandle swaps it atomically
 //! ```
+//!
+//! A chunk can be anything that implements [`tamis_core::Row`]: a row of a table, or JSON text of which an
+//! [`Extractor`](tamis_core::Extractor) finds what the policy reads. A policy that decides on batches is asked once about chunks that
+//! are alike in all that it reads, for as long as the session lasts.
 //!
 //! Whatever fails returns an [`Error`] and no decision at all, so that a caller cannot mistake a failure for an
 //! allowance. This is the only crate that names wasmtime.

@@ -48,6 +48,8 @@ pub(crate) struct StoreState {
     /// Bytes of linear memory in all instances of the component.
     memory: usize,
     met: Option<String>,
+    /// Whether nothing ran since the clock was started.
+    fresh: bool,
 }
 
 impl StoreState {
@@ -59,6 +61,7 @@ impl StoreState {
             fuel: runtime.has_fuel().then(|| limits.fuel.unwrap_or(u64::MAX)),
             memory: 0,
             met: None,
+            fresh: false,
         };
         let mut store = Store::new(runtime.engine(), state);
         store.limiter(|state| state);
@@ -76,7 +79,9 @@ impl StoreState {
 pub(crate) fn begin(store: &mut Store<StoreState>, spent: Duration) -> Result<(), Error> {
     let state = store.data_mut();
     state.met = None;
-    state.deadline = Instant::now() + state.limits.deadline.saturating_sub(spent);
+    let left = state.limits.deadline.checked_sub(spent).filter(|left| !left.is_zero());
+    state.deadline = Instant::now() + left.ok_or_else(|| late(&state.limits))?;
+    state.fresh = true;
     let fuel = state.fuel;
     store.set_epoch_deadline(1);
     fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel))
@@ -93,8 +98,11 @@ pub(crate) fn go_on(from: &Store<StoreState>, store: &mut Store<StoreState>) -> 
 }
 
 /// Whether the gate call has used up its time, checked between guest calls.
-pub(crate) fn check_deadline(store: &Store<StoreState>) -> Result<(), Error> {
-    let state = store.data();
+pub(crate) fn check_deadline(store: &mut Store<StoreState>) -> Result<(), Error> {
+    let state = store.data_mut();
+    if std::mem::take(&mut state.fresh) {
+        return Ok(());
+    }
     if Instant::now() >= state.deadline { Err(late(&state.limits)) } else { Ok(()) }
 }
 
@@ -181,10 +189,24 @@ mod tests {
             (Duration::ZERO, Duration::ZERO, false),
         ] {
             let limits = Limits { deadline, ..Limits::default() };
-            let mut store = StoreState::store(&Runtime::shared().unwrap(), &limits).unwrap();
-            begin(&mut store, spent).unwrap();
-            let result = check_deadline(&store);
+            let store = StoreState::store(&Runtime::shared().unwrap(), &limits);
+            let result = store.and_then(|mut store| {
+                begin(&mut store, spent)?;
+                // The first check after the beginning looks at no clock.
+                check_deadline(&mut store)?;
+                check_deadline(&mut store)
+            });
             assert_eq!(result.is_ok(), in_time, "{spent:?} of {deadline:?}: {result:?}");
         }
+    }
+
+    #[test]
+    fn time_that_passed_since_the_last_guest_call_counts() {
+        let limits = Limits { deadline: Duration::from_millis(1), ..Limits::default() };
+        let mut store = StoreState::store(&Runtime::shared().unwrap(), &limits).unwrap();
+        begin(&mut store, Duration::ZERO).unwrap();
+        check_deadline(&mut store).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(check_deadline(&mut store).is_err());
     }
 }

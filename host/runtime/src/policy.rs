@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite};
+use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -204,12 +204,13 @@ impl Policy {
     /// Codes chunks for [`Session::filter_coded`] of any number of requests.
     ///
     /// # Errors
-    /// [`Error::Contract`] if the policy does not decide on batches.
-    pub fn code(&self, chunks: &[Chunk]) -> Result<Coded, Error> {
+    /// [`Error::Contract`] if the policy does not decide on batches, [`Error::Host`] if a chunk cannot be read.
+    pub fn code(&self, chunks: &[impl Row]) -> Result<Coded, Error> {
         if !self.has_batch() {
             return Err(Error::Contract("it does not decide on batches".to_owned()));
         }
-        Ok(Coded::new(self.digest(), self.columns(), batch::room(self.limits()), chunks))
+        Coded::new(self.digest(), self.columns(), batch::room(self.limits()), chunks)
+            .map_err(batch::unreadable)
     }
 
     /// Whether it decides on batches: `filter` then gives no reasons.

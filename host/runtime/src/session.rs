@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tamis_core::admit::footprint_faults;
-use tamis_core::{Chunk, Decision, Query, Redaction, Request, Rewrite};
+use tamis_core::{Chunk, Decision, Query, Redaction, Request, Rewrite, Row};
 use wasmtime::Store;
 
-use crate::batch::{Batch, Verdict};
+use crate::batch::{self, Batch, Verdict};
 use crate::coded::Coded;
 use crate::contract::{self, gates};
 use crate::error::Error;
@@ -79,6 +79,38 @@ impl Session {
     /// If any chunk could not be decided on: then none was, and the session is over.
     pub fn filter(&mut self, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
         self.gate(|session| session.decide(chunks))
+    }
+
+    /// Decides on one chunk as [`Session::filter`], but says only whether something must be redacted, and not what: for callers that
+    /// come with one row of a table at a time. About a chunk that is to the policy as one before, it is not asked again.
+    ///
+    /// # Errors
+    /// As [`Session::filter`].
+    pub fn verdict(&mut self, chunk: &impl Row) -> Result<Verdict, Error> {
+        if self.ended.is_none()
+            && let Some(batch) = &mut self.batch
+            && let Some(known) = batch.known(chunk)?
+        {
+            return Ok(known);
+        }
+        self.gate(|session| session.decide_on(chunk))
+    }
+
+    /// Decides on `chunks` as [`Session::verdict`], in order.
+    ///
+    /// # Errors
+    /// As [`Session::filter`].
+    pub fn verdicts(&mut self, chunks: &[impl Row]) -> Result<Vec<Verdict>, Error> {
+        self.gate(|session| {
+            if !session.policy.has_batch() {
+                return chunks.iter().map(|chunk| session.decide_on(chunk)).collect();
+            }
+            let mut verdicts = Vec::with_capacity(chunks.len());
+            while let Some(rest @ [_, ..]) = chunks.get(verdicts.len()..) {
+                verdicts.append(&mut session.decide_some(rest)?);
+            }
+            Ok(verdicts)
+        })
     }
 
     /// Decides as [`Session::filter`], with the rules that decided and those that failed: a call of the policy for each chunk
@@ -161,20 +193,14 @@ impl Session {
     }
 
     /// Decides without reasons, in batches if the policy can.
-    fn decide<C: Borrow<Chunk>>(&mut self, chunks: &[C]) -> Result<Vec<Decision>, Error> {
+    fn decide<C: Borrow<Chunk> + Row>(&mut self, chunks: &[C]) -> Result<Vec<Decision>, Error> {
         if !self.policy.has_batch() {
             return chunks.iter().map(|chunk| self.ask(chunk.borrow())).collect();
         }
         let mut decisions = Vec::with_capacity(chunks.len());
         let mut rest = chunks;
         while !rest.is_empty() {
-            let mut batch = self.take_batch(Batch::takes_chunks)?;
-            let (columns, limits) = (self.policy.columns(), self.policy.limits());
-            let verdicts = batch.decide(&mut self.instance, rest, columns, limits)?;
-            self.batch = Some(batch);
-            if verdicts.is_empty() {
-                return Err(Error::Host("no chunk fits into a frame".to_owned()));
-            }
+            let verdicts = self.decide_some(rest)?;
             let (asked, later) = rest.split_at(verdicts.len().min(rest.len()));
             for (chunk, verdict) in asked.iter().zip(verdicts) {
                 decisions.push(match verdict {
@@ -186,6 +212,32 @@ impl Session {
             rest = later;
         }
         Ok(decisions)
+    }
+
+    /// Decides on the first of some chunks: on one at least.
+    fn decide_some(&mut self, chunks: &[impl Row]) -> Result<Vec<Verdict>, Error> {
+        let mut batch = self.take_batch(Batch::takes_chunks)?;
+        let (columns, limits) = (self.policy.columns(), self.policy.limits());
+        let verdicts = batch.decide(&mut self.instance, chunks, columns, limits)?;
+        self.batch = Some(batch);
+        if verdicts.is_empty() {
+            return Err(Error::Host("no chunk fits into a frame".to_owned()));
+        }
+        Ok(verdicts)
+    }
+
+    fn decide_on(&mut self, chunk: &impl Row) -> Result<Verdict, Error> {
+        if self.policy.has_batch() {
+            let verdicts = self.decide_some(std::slice::from_ref(chunk))?;
+            return Ok(verdicts.first().copied().unwrap_or(Verdict::Deny));
+        }
+        let chunk = chunk.to_chunk(&self.policy.manifest().footprint).map_err(batch::unreadable)?;
+        let Decision { allow, redaction, .. } = self.ask(&chunk)?;
+        Ok(match (allow, redaction == Redaction::default()) {
+            (false, _) => Verdict::Deny,
+            (true, true) => Verdict::Allow,
+            (true, false) => Verdict::Redact,
+        })
     }
 
     fn decide_coded(&mut self, coded: &Coded) -> Result<Vec<Verdict>, Error> {

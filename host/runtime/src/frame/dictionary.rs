@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, Equivalent, HashMap};
 use tamis_contract::frame::Writer;
 
 /// What an entry takes up in a policy besides its bytes: the value, and what the policy concluded from it.
-const ENTRY: usize = 128;
+pub(super) const ENTRY: usize = 128;
 
 /// Codes by key. Keys come from whoever wrote the metadata, so the hasher is keyed anew for every dictionary.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl<K> Default for Dictionary<K> {
 impl<K: Eq + Hash> Dictionary<K> {
     /// The code of `sought`. A new one gets the next code; `enter` writes its value and makes a key of it. `size` grows by what
     /// that takes up in the policy.
-    pub(super) fn code<Q: Equivalent<K> + Hash>(
+    pub(super) fn code<Q: Equivalent<K> + Hash + ?Sized>(
         &mut self,
         sought: &Q,
         size: &mut usize,

@@ -10,10 +10,10 @@ use crate::error::{Error, excerpt};
 /// What a column holds of each chunk, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// Codes of an attribute's values.
-    Codes(Attribute),
-    /// An attribute's numbers.
-    Longs(Attribute),
+    /// Codes of an attribute's values. The number is its position in the footprint.
+    Codes(usize, Attribute),
+    /// An attribute's numbers, as `Codes`.
+    Longs(usize, Attribute),
     /// Codes of entity types.
     EntityType,
     /// Ids as texts.
@@ -49,12 +49,13 @@ fn read(column: &batch::Column, footprint: &[FootprintAttribute]) -> Result<Colu
     use batch::{Form, Source};
     match (column.source, column.form) {
         (Source::Attribute(index), form) => {
-            let attribute = footprint.get(index as usize).map(|entry| entry.attribute.clone());
+            let index = index as usize;
+            let attribute = footprint.get(index).map(|entry| entry.attribute.clone());
             let attribute = attribute.ok_or("is an attribute that is not in its footprint")?;
             match (form, &attribute.declared) {
-                (Form::Codes, _) => Ok(Column::Codes(attribute)),
+                (Form::Codes, _) => Ok(Column::Codes(index, attribute)),
                 (Form::Longs, Some(Type::Long | Type::Decimal | Type::Datetime | Type::Duration)) => {
-                    Ok(Column::Longs(attribute))
+                    Ok(Column::Longs(index, attribute))
                 }
                 (Form::Longs, _) => {
                     Err("holds longs of an attribute that is not declared as a kind of number")

@@ -4,17 +4,18 @@ mod column;
 mod dictionary;
 mod key;
 mod layout;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod value;
-
-use std::borrow::Borrow;
+mod values;
 
 use tamis_contract::frame::Writer;
-use tamis_core::Chunk;
+use tamis_core::{InputError, Row};
 
 use column::{Cells, Size};
 pub(crate) use layout::{Column, columns};
+use rows::Rows;
 pub(crate) use value::RequestBytes;
 
 /// Chunks in one frame at most. A call costs as much as coding some ten chunks, so more in one frame save nothing; with 4096 the
@@ -26,24 +27,46 @@ const MAX_ROWS: usize = 1024;
 /// while it reads a frame stays small.
 const MAX_NEWS: usize = 256 << 10;
 
-/// Writes chunks as frames for one instance of a policy, which remembers the dictionaries as this does.
+/// Writes chunks as frames for one instance of a policy, which remembers the dictionaries as this does. Chunks that the policy
+/// cannot tell apart are one row, which is written once.
 #[derive(Debug)]
 pub(crate) struct Coder {
     columns: Vec<Cells>,
+    rows: Rows,
     /// How much of the policy's memory the dictionaries may take up.
     room: usize,
     size: Size,
     frame: Writer,
+    /// The cells of one row.
+    row: Vec<u8>,
+    numbers: Vec<u32>,
+}
+
+/// Some chunks, coded.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    /// For each chunk the number of its row. Of rows with higher numbers than those here nothing is known any more.
+    pub(crate) numbers: &'a [u32],
+    /// The number of the first row in the frame.
+    pub(crate) first: usize,
+    /// How many rows the frame has; with none, there is no frame.
+    pub(crate) rows: usize,
+    /// The rows that are new.
+    pub(crate) frame: &'a [u8],
 }
 
 impl Coder {
     /// A coder whose dictionaries are empty, and may take up about so many bytes of the policy's memory.
     pub(crate) fn new(columns: &[Column], room: usize) -> Self {
+        let columns: Vec<Cells> = columns.iter().map(Cells::new).collect();
         Self {
-            columns: columns.iter().map(Cells::new).collect(),
+            rows: Rows::new(columns.iter().map(Cells::width).sum()),
+            columns,
             room,
             size: Size::default(),
             frame: Writer::default(),
+            row: Vec::new(),
+            numbers: Vec::new(),
         }
     }
 
@@ -52,25 +75,49 @@ impl Coder {
         self.size.kept > self.room
     }
 
-    /// Writes a frame of the first of `chunks`: how many, and the frame. Of some chunks it takes at least one.
-    pub(crate) fn frame<C: Borrow<Chunk>>(&mut self, chunks: &[C]) -> (usize, &[u8]) {
+    /// The number of a chunk's row, if it was in a frame.
+    ///
+    /// # Errors
+    /// If an attribute is unparsed, and no JSON.
+    pub(crate) fn known<R: Row>(&mut self, chunk: &R) -> Result<Option<u32>, InputError> {
+        self.read(chunk)?;
+        Ok(self.rows.known(&self.row))
+    }
+
+    /// Codes the first of `chunks`, and writes a frame of the rows that are new. Of some chunks it takes at least one.
+    ///
+    /// # Errors
+    /// If an attribute is unparsed, and no JSON.
+    pub(crate) fn code<R: Row>(&mut self, chunks: &[R]) -> Result<Part<'_>, InputError> {
         let (before, limit) = (self.size.kept, MAX_NEWS.min(self.room));
         self.size.passing = 0;
-        let mut rows = 0;
+        self.numbers.clear();
+        self.rows.make_room();
+        let first = self.rows.len();
         for chunk in chunks.iter().take(MAX_ROWS) {
-            for column in &mut self.columns {
-                column.push(chunk.borrow(), &mut self.size);
+            self.read(chunk)?;
+            let (number, is_new) = self.rows.number(&self.row);
+            self.numbers.push(number);
+            if is_new {
+                let mut cells = self.row.as_slice();
+                self.columns.iter_mut().for_each(|column| column.push(&mut cells));
             }
-            rows += 1;
             if self.size.kept - before + self.size.passing > limit {
                 break;
             }
         }
         self.frame.bytes.clear();
-        self.frame.size(rows);
-        for column in &mut self.columns {
-            column.finish(&mut self.frame);
+        let rows = self.rows.len() - first;
+        if rows > 0 {
+            self.frame.size(rows);
+            self.columns.iter_mut().for_each(|column| column.finish(&mut self.frame));
         }
-        (rows, &self.frame.bytes)
+        Ok(Part { numbers: &self.numbers, first, rows, frame: &self.frame.bytes })
+    }
+
+    /// Reads the cells of a chunk.
+    fn read<R: Row>(&mut self, chunk: &R) -> Result<(), InputError> {
+        self.row.clear();
+        self.columns.iter_mut().try_for_each(|column| column.read(chunk, &mut self.row, &mut self.size))
     }
 }

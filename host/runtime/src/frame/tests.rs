@@ -18,8 +18,8 @@ fn attribute(name: &str, declared: Option<&str>) -> Attribute {
 
 fn forms(columns: &[Column]) -> Vec<Form> {
     let form = |column: &Column| match column {
-        Column::Codes(_) | Column::EntityType | Column::Ancestors | Column::Tags => Form::Codes,
-        Column::Longs(_) => Form::Longs,
+        Column::Codes(..) | Column::EntityType | Column::Ancestors | Column::Tags => Form::Codes,
+        Column::Longs(..) => Form::Longs,
         Column::Id => Form::Texts,
     };
     columns.iter().map(form).collect()
@@ -42,14 +42,41 @@ fn next_entry<'a>(entries: &mut frame::Reader<'a>, arena: &'a Bump) -> Vec<u8> {
 struct Listener {
     columns: Vec<Column>,
     dictionaries: Vec<Vec<Vec<u8>>>,
+    /// For each row the first chunk that was coded as it.
+    rows: Vec<Chunk>,
 }
 
 impl Listener {
     fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), dictionaries: vec![Vec::new(); columns.len()] }
+        Self { columns: columns.to_vec(), dictionaries: vec![Vec::new(); columns.len()], rows: Vec::new() }
     }
 
-    fn hear(&mut self, bytes: &[u8], chunks: &[Chunk]) {
+    /// Hears of chunks, as they were coded.
+    fn hear(&mut self, part: &Part<'_>, chunks: &[Chunk]) {
+        assert_eq!(part.numbers.len(), chunks.len());
+        self.rows.truncate(part.first);
+        for (number, chunk) in part.numbers.iter().zip(chunks) {
+            match self.rows.get(*number as usize) {
+                // What a policy cannot tell apart reads alike.
+                Some(first) => self.columns.iter().for_each(|column| {
+                    assert_eq!(expected(column, first), expected(column, chunk));
+                }),
+                None => {
+                    assert_eq!(*number as usize, self.rows.len());
+                    self.rows.push(chunk.clone());
+                }
+            }
+        }
+        assert_eq!(self.rows.len(), part.first + part.rows);
+        if part.rows == 0 {
+            return assert!(part.frame.is_empty());
+        }
+        self.hear_frame(part.frame, part.first);
+    }
+
+    /// Hears of the rows from `first` on.
+    fn hear_frame(&mut self, bytes: &[u8], first: usize) {
+        let chunks = &self.rows[first..];
         let forms = forms(&self.columns);
         for end in 0..bytes.len() {
             assert!(frame::read(&bytes[..end], &forms).is_err(), "cut at {end} of {}", bytes.len());
@@ -72,29 +99,39 @@ impl Listener {
     }
 }
 
+/// What the typed call would be given.
+fn expected(column: &Column, chunk: &Chunk) -> Option<Value> {
+    match column {
+        Column::Codes(_, attribute) | Column::Longs(_, attribute) => {
+            chunk.read(&attribute.path, attribute.declared.as_ref())
+        }
+        Column::EntityType => Some(Value::String(chunk.uid.entity_type.clone())),
+        Column::Ancestors => Some(Value::Set(chunk.ancestors.iter().cloned().map(Value::Entity).collect())),
+        Column::Tags => Some(Value::Record(tamis_core::metadata::read_record(&chunk.tags))),
+        Column::Id => Some(Value::String(chunk.uid.id.clone())),
+    }
+}
+
 /// A cell holds what the typed call would be given.
 fn check(column: &Column, known: &[Vec<u8>], read: &Read<'_>, row: usize, chunk: &Chunk) {
-    let stored = |attribute: &Attribute| chunk.read(&attribute.path, attribute.declared.as_ref());
     let code = || match read {
         Read::Codes { codes, .. } => u32::from_le_bytes(codes[row]) as usize,
         other => panic!("{other:?} are no codes"),
     };
-    let expected = match column {
-        Column::Codes(attribute) => stored(attribute),
-        Column::EntityType => Some(Value::String(chunk.uid.entity_type.clone())),
-        Column::Ancestors => Some(Value::Set(chunk.ancestors.iter().cloned().map(Value::Entity).collect())),
-        Column::Tags => Some(Value::Record(tamis_core::metadata::read_record(&chunk.tags))),
+    let expected = expected(column, chunk);
+    match column {
         Column::Id => return assert_eq!(read.text(row), Some(chunk.uid.id.as_str())),
-        Column::Longs(attribute) => {
+        Column::Longs(..) => {
             let Read::Longs { states, numbers } = read else { panic!("{read:?} are no longs") };
-            let expected = match stored(attribute) {
+            let expected = match expected {
                 None => (0, 0),
                 Some(Value::Long(n) | Value::Decimal(n) | Value::Datetime(n) | Value::Duration(n)) => (1, n),
                 Some(_) => (2, 0),
             };
             return assert_eq!((states[row], i64::from_le_bytes(numbers[row])), expected);
         }
-    };
+        _ => {}
+    }
     match (code(), expected) {
         (0, None) => {}
         (0, expected) => panic!("{expected:?} became absent"),
@@ -111,16 +148,16 @@ fn check(column: &Column, known: &[Vec<u8>], read: &Read<'_>, row: usize, chunk:
 fn columns_of_everything() -> Vec<Column> {
     let mut columns = vec![Column::EntityType, Column::Id, Column::Ancestors, Column::Tags];
     for declared in ["Long", "decimal", "datetime", "duration"] {
-        columns.push(Column::Longs(attribute("a", Some(declared))));
+        columns.push(Column::Longs(0, attribute("a", Some(declared))));
     }
     for declared in
         ["Bool", "Long", "String", "decimal", "Set<String>", "Set<Long>", "Entity<User>", "{a?: Long}"]
     {
-        columns.push(Column::Codes(attribute("a", Some(declared))));
+        columns.push(Column::Codes(0, attribute("a", Some(declared))));
     }
-    columns.push(Column::Codes(attribute("a", None)));
-    columns.push(Column::Codes(attribute("b", None)));
-    columns.push(Column::Codes(Attribute { path: vec!["a".to_owned(), "b".to_owned()], declared: None }));
+    columns.push(Column::Codes(0, attribute("a", None)));
+    columns.push(Column::Codes(0, attribute("b", None)));
+    columns.push(Column::Codes(0, Attribute { path: vec!["a".to_owned(), "b".to_owned()], declared: None }));
     columns
 }
 
@@ -187,12 +224,23 @@ proptest! {
 
     #[test]
     fn frames_hold_what_chunks_hold(batches in prop::collection::vec(prop::collection::vec(chunk(), 1..12), 1..4)) {
-        let columns = columns_of_everything();
-        let (mut coder, mut listener) = (Coder::new(&columns, ROOM), Listener::new(&columns));
-        for chunks in &batches {
-            let (rows, bytes) = coder.frame(chunks);
-            prop_assert_eq!(rows, chunks.len());
-            listener.hear(bytes, chunks);
+        // With ids no two rows are equal.
+        let all = columns_of_everything();
+        let without_ids: Vec<Column> = all.iter().filter(|column| **column != Column::Id).cloned().collect();
+        for columns in [&all[..], &without_ids, &without_ids[..1], &without_ids[3..5], &[]] {
+            let (mut coder, mut listener) = (Coder::new(columns, ROOM), Listener::new(columns));
+            for chunks in batches.iter().chain(&batches) {
+                listener.hear(&coder.code(chunks).unwrap(), chunks);
+                for chunk in chunks {
+                    let known = coder.known(chunk).unwrap();
+                    prop_assert_eq!(known.is_some(), !columns.contains(&Column::Id));
+                    if let Some(number) = known {
+                        for column in columns {
+                            prop_assert_eq!(expected(column, &listener.rows[number as usize]), expected(column, chunk));
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -205,40 +253,49 @@ fn named(id: usize, value: &str) -> Chunk {
 
 #[test]
 fn a_known_value_is_sent_once() {
-    let columns = [Column::Codes(attribute("a", None))];
+    let columns = [Column::Codes(0, attribute("a", None))];
     let mut coder = Coder::new(&columns, ROOM);
     let long = "x".repeat(1000);
     let chunks: Vec<Chunk> = (0..100).map(|id| named(id, &long)).collect();
-    let (_, bytes) = coder.frame(&chunks);
-    assert!(bytes.len() < 1500, "{}", bytes.len());
+    let part = coder.code(&chunks).unwrap();
+    assert_eq!((part.rows, part.numbers), (1, &[0; 100][..]));
+    assert!(part.frame.len() < 1100, "{}", part.frame.len());
     let size = coder.size.kept;
-    let (_, bytes) = coder.frame(&chunks);
-    assert!(bytes.len() < 500, "{}", bytes.len());
+    assert_eq!(coder.code(&chunks).unwrap().rows, 0);
     assert_eq!(coder.size.kept, size);
+    assert_eq!(coder.known(&named(0, "other")).unwrap(), None);
+    // With the id every chunk is a row, but the value is still sent once.
+    let mut coder = Coder::new(&[&columns[..], &[Column::Id]].concat(), ROOM);
+    for most in [1500 + 1000, 500 + 1000] {
+        let part = coder.code(&chunks).unwrap();
+        assert_eq!(part.rows, 100);
+        assert!(part.frame.len() < most, "{}", part.frame.len());
+    }
 }
 
 #[test]
 fn a_frame_ends_with_its_rows_or_its_bytes() {
-    let columns = [Column::Codes(attribute("a", None)), Column::Id];
+    let columns = [Column::Codes(0, attribute("a", None)), Column::Id];
     let few: Vec<Chunk> = (0..MAX_ROWS + 1).map(|id| named(id, &(id % 20).to_string())).collect();
-    assert_eq!(Coder::new(&columns, ROOM).frame(&few).0, MAX_ROWS);
-    assert_eq!(Coder::new(&columns, ROOM).frame(&few[..0]).0, 0);
+    let taken = |coder: &mut Coder, chunks: &[Chunk]| coder.code(chunks).unwrap().numbers.len();
+    assert_eq!(taken(&mut Coder::new(&columns, ROOM), &few), MAX_ROWS);
+    assert_eq!(taken(&mut Coder::new(&columns, ROOM), &few[..0]), 0);
 
     let large = |id| named(id, &format!("{id}{}", "x".repeat(MAX_NEWS / 4)));
     let many: Vec<Chunk> = (0..20).map(large).collect();
     let mut coder = Coder::new(&columns, ROOM);
-    assert_eq!(coder.frame(&many).0, 4);
-    assert_eq!(coder.frame(&many[4..]).0, 4);
+    assert_eq!(taken(&mut coder, &many), 4);
+    assert_eq!(taken(&mut coder, &many[4..]), 4);
     let huge = [named(0, &"x".repeat(MAX_NEWS * 2)), named(1, "x")];
-    assert_eq!(coder.frame(&huge).0, 1, "one at least");
+    assert_eq!(taken(&mut coder, &huge), 1, "one at least");
 
     let mut coder = Coder::new(&columns, 1000);
-    assert_eq!(coder.frame(&few).0, 8, "more would not fit in so small a memory");
+    assert_eq!(taken(&mut coder, &few), 8, "more would not fit in so small a memory");
     assert!(coder.is_full());
 
     let mut long_id = named(0, "x");
     long_id.uid.id = "x".repeat(MAX_NEWS + 1);
-    assert_eq!(coder.frame(&[long_id.clone(), long_id]).0, 1);
+    assert_eq!(taken(&mut coder, &[long_id.clone(), long_id]), 1);
 }
 
 /// The bytes of an example in `FRAME.md`: hexadecimal, then two spaces and what they say.
@@ -267,8 +324,8 @@ fn the_documented_request_is_what_is_written() {
 #[test]
 fn the_documented_frame_is_what_is_written() {
     let columns = [
-        Column::Codes(attribute("tenant", Some("String"))),
-        Column::Longs(attribute("access_level", Some("Long"))),
+        Column::Codes(0, attribute("tenant", Some("String"))),
+        Column::Longs(0, attribute("access_level", Some("Long"))),
         Column::Id,
     ];
     let mut coder = Coder::new(&columns, ROOM);
@@ -277,14 +334,13 @@ fn the_documented_frame_is_what_is_written() {
         chunk.attributes = attributes.as_object().unwrap().clone();
         chunk
     };
-    coder.frame(&[chunk("0", json!({"tenant": "acme"}))]);
+    coder.code(&[chunk("0", json!({"tenant": "acme"}))]).unwrap();
     let chunks = [
         chunk("a", json!({"tenant": "globex", "access_level": 2})),
         chunk("b", json!({"access_level": "high"})),
         chunk("cd", json!({"tenant": "acme", "access_level": -1})),
     ];
-    let (_, bytes) = coder.frame(&chunks);
-    assert_eq!(hex(bytes), hex(&example(2)));
+    assert_eq!(hex(coder.code(&chunks).unwrap().frame), hex(&example(2)));
 }
 
 #[test]
