@@ -264,11 +264,11 @@ mod tests {
             (r#"{"z":[1,]}"#, "line 1 column 9"),
             (r#"{"z":NaN}"#, "line 1 column 6"),
             (r#"{"z":01}"#, "line 1 column 7"),
-            ("{\n\"a\":1,\n\"a\":2}", "line 3 column 4"),
-            (r#"{"a":1,"\u0061":null}"#, "line 1 column 16"),
-            (r#"{"b":{"c":1,"c":1}}"#, "line 1 column 16"),
-            (r#"{"b":{},"b":{}}"#, "line 1 column 12"),
-            (r#"{"b":1,"b":{"c":1}}"#, "line 1 column 11"),
+            ("{\n\"a\":1,\n\"a\":2}", "line 3 column 5"),
+            (r#"{"a":1,"\u0061":null}"#, "line 1 column 17"),
+            (r#"{"b":{"c":1,"c":1}}"#, "line 1 column 17"),
+            (r#"{"b":{},"b":{}}"#, "line 1 column 13"),
+            (r#"{"b":1,"b":{"c":1}}"#, "line 1 column 12"),
         ] {
             assert_eq!(found(text).map_err(|error| error.place), Err(place.to_owned()), "{text}");
         }
