@@ -1,7 +1,7 @@
 //! Policies that misbehave where batches are decided.
 
 use tamis_core::{Chunk, Decision as CoreDecision, Request};
-use tamis_runtime::{Admission, Limits, PolicyHandle, Runtime};
+use tamis_runtime::{Admission, Limits, PolicyHandle, Runtime, Verdict};
 use tamis_tests::hostile::abi::{Abi, texts};
 use tamis_tests::hostile::answers::{Decision, Entry, Manifest, column, footprint};
 use tamis_tests::hostile::{Batch, FOREVER, Module, TRAP};
@@ -16,9 +16,9 @@ const CODES: u8 = 0;
 const LONGS: u8 = 1;
 const TEXTS: u8 = 2;
 
-/// A policy whose typed call allows everything, so that whatever goes unnoticed shows.
+/// A policy whose typed call allows everything, so that whatever goes unnoticed shows. It wants ids: every chunk is a row.
 fn deciding(filter_chunks: &'static str) -> Module {
-    Module::batching(Batch { filter_chunks, ..Batch::good() })
+    Module::batching(Batch { filter_chunks, wanted: vec![column(2, 0, TEXTS)], ..Batch::good() })
 }
 
 fn preparing(prepare: &'static str) -> Module {
@@ -49,6 +49,28 @@ fn a_good_batch_is_asked() {
     assert!(policy.filter(&bob(), &chunks()).unwrap().iter().all(|decision| !decision.allow));
     assert!(policy.explain(&bob(), &chunks()).unwrap().iter().all(|decision| decision.allow));
     assert_eq!(policy.filter(&bob(), &[]).unwrap(), []);
+}
+
+#[test]
+fn chunks_that_a_policy_cannot_tell_apart_are_one_row_and_asked_about_once() {
+    // Wants to see nothing, and allows the first frame of one row that it sees.
+    let filter_chunks = "(global.set $calls (i32.add (global.get $calls) (i32.load (local.get $frame))))
+        (if (i32.ne (global.get $calls) (i32.const 1)) (then (unreachable)))
+        (call $codes (i32.load (local.get $frame)) (i32.const 1))";
+    let module = Module::batching(Batch { filter_chunks, ..Batch::good() });
+    let policy = load(module.component(), patient()).unwrap();
+    let mut session = policy.session(&bob()).unwrap();
+    for _ in 0..2 {
+        assert!(session.filter(&chunks()).unwrap().iter().all(|decision| decision.allow));
+        assert_eq!(session.verdict(&chunks()[0]).unwrap(), Verdict::Allow);
+    }
+    assert_eq!(session.verdicts(&chunks()).unwrap(), [Verdict::Allow; 2]);
+    // What came before an answer that is none is not known either.
+    let module = Module::batching(Batch { filter_chunks: TRAP, ..Batch::good() });
+    let mut session = load(module.component(), patient()).unwrap().session(&bob()).unwrap();
+    for _ in 0..2 {
+        assert_refused(session.verdict(&chunks()[0]), "trap", "unreachable");
+    }
 }
 
 #[test]
