@@ -47,6 +47,12 @@ impl Shared {
         self.number
     }
 
+    /// What tells this database from others: its file, or for one in memory its connection.
+    pub(crate) fn file(&self) -> String {
+        let path = self.database.path();
+        if path.is_empty() { format!("memory {}", self.number) } else { path }
+    }
+
     pub(crate) fn database(&self) -> Database {
         self.database
     }

@@ -81,7 +81,7 @@ pub(crate) fn store(
         shared.atomically(|| keep(shared, name, component, &policy))
     });
     let mut errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = (shared.database().path(), name.to_owned());
+    let place = (shared.file(), name.to_owned());
     match &result {
         Ok(_) => errors.remove(&place),
         Err(error) => errors.insert(place, error.to_string()),
@@ -179,7 +179,7 @@ pub(crate) fn rewrite(shared: &Arc<Shared>, name: &str) -> Result<String, Error>
 
 /// One row of `tamis_policies`.
 pub(crate) fn list(shared: &Arc<Shared>) -> Result<Vec<Vec<Value>>, Error> {
-    let path = shared.database().path();
+    let path = shared.file();
     let mut errors: BTreeMap<String, String> = {
         let errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
         errors

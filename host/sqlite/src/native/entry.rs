@@ -1,6 +1,6 @@
 //! The entry point of the loadable extension.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::mem::{MaybeUninit, offset_of};
 
 use rusqlite::{Connection, Result, ffi};
@@ -30,7 +30,8 @@ pub unsafe extern "C" fn sqlite3_tamis_init(
     let routines = if version >= NEWEST {
         routines
     } else if version < OLDEST {
-        // Before rusqlite knows any function it cannot allocate a message.
+        // SAFETY: both pointers are SQLite's.
+        unsafe { explain(message, routines) };
         return ffi::SQLITE_ERROR;
     } else {
         // SAFETY: 3.40 has all functions before `is_interrupted`, which came with 3.41; the rest stays empty, and using it would panic.
@@ -45,6 +46,22 @@ pub unsafe extern "C" fn sqlite3_tamis_init(
     };
     // SAFETY: the arguments are SQLite's own, and `register` does nothing but register.
     unsafe { Connection::extension_init2(database, message, routines, |connection| register(&connection)) }
+}
+
+/// Says what is wrong before rusqlite knows any function of SQLite.
+unsafe fn explain(message: *mut *mut c_char, routines: *mut ffi::sqlite3_api_routines) {
+    const TEXT: &CStr = c"tamis: this extension needs SQLite 3.40 or newer";
+    let text = TEXT.to_bytes_with_nul();
+    // SAFETY: the pointers are SQLite's or null; the copy is as long as what is allocated.
+    unsafe {
+        let Some(malloc) = routines.as_ref().and_then(|routines| routines.malloc) else { return };
+        let Ok(length) = c_int::try_from(text.len()) else { return };
+        let copy = malloc(length).cast::<u8>();
+        if !copy.is_null() && !message.is_null() {
+            std::ptr::copy_nonoverlapping(text.as_ptr(), copy, text.len());
+            *message = copy.cast();
+        }
+    }
 }
 
 /// The library stays, as its clock thread and compiled policies do.
