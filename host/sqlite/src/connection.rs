@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     database: Database,
     /// How many of our own statements are being prepared or stepped: within them everything is reached.
     trusted: AtomicUsize,
+    /// The schema of the protected table that is being written to.
+    writing: Mutex<Option<String>>,
     /// How often the authorizer was asked, which shows that it is ours.
     asked: AtomicU64,
     access: Mutex<Access>,
@@ -37,6 +39,7 @@ impl Shared {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             database,
             trusted: AtomicUsize::new(0),
+            writing: Mutex::new(None),
             asked: AtomicU64::new(0),
             access: Mutex::new(Access::default()),
         })
@@ -67,8 +70,25 @@ impl Shared {
         Trust(self)
     }
 
+    /// Runs `write`, whose statements write to a protected table of this schema.
+    pub(crate) fn writing<T>(&self, schema: &str, write: impl FnOnce() -> T) -> T {
+        let set = |schema| {
+            let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *writing, schema)
+        };
+        let before = set(Some(schema.to_owned()));
+        let result = write();
+        set(before);
+        result
+    }
+
+    /// The schema of the protected table that is being written to.
+    pub(crate) fn written(&self) -> Option<String> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether a statement of ours is under way.
-    pub(crate) fn is_trusted(&self) -> bool {
+    fn is_trusted(&self) -> bool {
         self.trusted.load(Ordering::Relaxed) > 0
     }
 

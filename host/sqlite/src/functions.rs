@@ -10,9 +10,9 @@ use tamis_core::admit::footprint_faults;
 use tamis_core::{Attributes, Chunk, input};
 use tamis_runtime::Session;
 
+use crate::chunks::UNREADABLE;
 use crate::connection::Shared;
 use crate::error::Error;
-use crate::layout::UNREADABLE;
 use crate::policies::{self, Stored};
 use crate::{protect, write};
 

@@ -8,9 +8,10 @@ use tamis_core::{Chunk, Query, request};
 use tamis_dialect::quoted;
 use tamis_runtime::{Admission, Session};
 
+use crate::chunks::{Read, Row};
 use crate::connection::Shared;
 use crate::error::Error;
-use crate::layout::{Layout, Place, Read, Row};
+use crate::layout::{Layout, Place};
 use crate::narrow::{Condition, narrow};
 use crate::native::Statement;
 use crate::policies::{self, Stored};

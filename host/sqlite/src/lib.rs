@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod chunks;
 mod connection;
 mod error;
 mod functions;
@@ -30,8 +31,7 @@ use crate::native::Database;
 /// If SQLite refuses a function or module, which it does only for lack of memory or in the middle of a call.
 pub fn register(connection: &Connection) -> Result<()> {
     // A second time would leave tables that are open with what they had, and so with who asked before.
-    let known = "SELECT count(*) FROM pragma_function_list WHERE name = 'tamis_request'";
-    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? > 0 {
+    if connection.prepare("SELECT tamis_lock()").is_ok() {
         return Ok(());
     }
     let shared = Shared::new(Database::of(connection));

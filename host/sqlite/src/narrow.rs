@@ -8,7 +8,8 @@ use tamis_core::filter::{Comparison, Operand, Test};
 use tamis_core::{Filter, Value as Attribute};
 use tamis_dialect::{Dialect, Fields, Parameter, Place as FieldPlace, Sqlite};
 
-use crate::layout::{Layout, Place, Read};
+use crate::chunks::Read;
+use crate::layout::{Layout, Place};
 
 /// A condition on the columns `c0`, `c1`, …, on `attributes` and `chunk_id`, with a value for each question mark.
 pub(crate) struct Condition {

@@ -96,7 +96,8 @@ pub(crate) fn allows(asked: Asked<'_>, locked: bool) -> bool {
         ffi::SQLITE_PRAGMA => pragma(first, asked.second, locked),
         ffi::SQLITE_CREATE_TABLE | ffi::SQLITE_DROP_TABLE => !is_internal(first),
         ffi::SQLITE_CREATE_INDEX | ffi::SQLITE_DROP_INDEX => !is_internal(first) && !is_internal(second),
-        ffi::SQLITE_ANALYZE | ffi::SQLITE_REINDEX => !locked && !is_internal(first),
+        // Asked of an index, and of every new one.
+        ffi::SQLITE_REINDEX => true,
         ffi::SQLITE_CREATE_VTABLE | ffi::SQLITE_DROP_VTABLE => {
             !locked && !is_internal(first) && !second.eq_ignore_ascii_case(MODULE)
         }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rusqlite::types::Value;
 use rusqlite::vtab::{IndexConstraintOp, IndexInfo};
 
+use crate::chunks::Row;
 use crate::connection::Shared;
 use crate::error::Error;
 use crate::gate::{Gate, inner, read_row};
-use crate::layout::{Layout, Row};
+use crate::layout::Layout;
 use crate::narrow::Condition;
 use crate::native::{Backend, Scan, Statement};
 use crate::vectors::Vectors;

@@ -9,10 +9,11 @@ use rusqlite::types::Value;
 use rusqlite::vtab::{IndexConstraintOp, IndexFlags, IndexInfo};
 use tamis_dialect::quoted;
 
+use crate::chunks::Row;
 use crate::connection::Shared;
 use crate::error::Error;
 use crate::gate::{Gate, read_row};
-use crate::layout::{Column, Layout, Row};
+use crate::layout::{Column, Layout};
 use crate::native::{Backend, Scan, Statement};
 use crate::write;
 
@@ -99,15 +100,16 @@ impl Backend for Protected {
     }
 
     fn insert(&self, row: Option<i64>, values: Vec<Value>) -> Result<i64, Error> {
-        write::insert(&self.shared, &self.layout, row, values)
+        self.shared.writing(&self.layout.schema, || write::insert(&self.shared, &self.layout, row, values))
     }
 
     fn update(&self, row: i64, to: i64, values: Vec<Option<Value>>) -> Result<(), Error> {
-        write::update(&self.shared, &self.layout, row, to, values)
+        self.shared
+            .writing(&self.layout.schema, || write::update(&self.shared, &self.layout, row, to, values))
     }
 
     fn delete(&self, row: i64) -> Result<(), Error> {
-        write::delete(&self.shared, &self.layout, row)
+        self.shared.writing(&self.layout.schema, || write::delete(&self.shared, &self.layout, row))
     }
 }
 

@@ -58,10 +58,10 @@ pub(crate) fn remove(shared: &Arc<Shared>, table: &str) -> Result<(), Error> {
 /// `tamis_internal_admit(table, rowid, when)`: 1 if the request may write the row as it is stored now, or else an error.
 pub(crate) fn admit(shared: &Arc<Shared>, table: &str, row: i64, when: &str) -> Result<i64, Error> {
     // By itself it would tell which rows there are.
-    if !shared.is_trusted() {
+    let Some(schema) = shared.written() else {
         return Err(Error::Argument("`tamis_internal_admit` is for triggers of protected tables".to_owned()));
-    }
-    let layout = Arc::new(Layout::find(shared, "main", table)?);
+    };
+    let layout = Arc::new(Layout::find(shared, &schema, table)?);
     let mut gate = Gate::to_write(shared, &layout)?;
     let everything = Condition { sql: "tamis_rowid = ?".to_owned(), values: Vec::new() };
     let wanted = gate.read.columns.clone();

@@ -47,7 +47,6 @@ fn the_table_under_a_protected_one_is_out_of_reach() {
         "CREATE INDEX i ON tamis_protected_docs (abs(body))",
         "ANALYZE tamis_protected_docs",
         "ANALYZE",
-        "REINDEX",
         "SELECT * FROM tamis_internal_policies",
         "UPDATE tamis_internal_policies SET generation = 9",
         "DELETE FROM tamis_internal_tables",
@@ -238,4 +237,31 @@ fn a_library_that_replaces_the_authorizer_gets_nothing() {
         .unwrap();
     refused(&connection, "SELECT id FROM docs", "another authorizer replaced");
     refused(&connection, "SELECT tamis_allowed('rag', '{}')", "another authorizer replaced");
+}
+
+#[test]
+fn what_programs_do_every_day_goes_on() {
+    let connection = bobs();
+    for sql in [
+        "PRAGMA table_info(docs)",
+        "SELECT name FROM pragma_table_info('docs')",
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA busy_timeout = 5000",
+        "PRAGMA journal_mode",
+        "PRAGMA database_list",
+        "SELECT sql FROM sqlite_master",
+        "CREATE TABLE more (a)",
+        "CREATE INDEX more_a ON more (a)",
+        "INSERT INTO more VALUES (1)",
+        "DROP TABLE more",
+        "BEGIN",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "COMMIT",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n",
+        "SELECT json_group_array(body) FROM docs",
+    ] {
+        let result = try_column(&connection, sql, []);
+        assert!(result.is_ok(), "{sql}: {result:?}");
+    }
 }

@@ -109,9 +109,18 @@ fn a_decision_is_never_taken_from_another_request_or_row() {
 }
 
 #[test]
+fn each_row_may_name_its_policy() {
+    let connection = memory();
+    load(&connection, "all", EVERYBODY);
+    load(&connection, "none", NOBODY);
+    ask_as(&connection, &user("bob", "acme", 0));
+    let sql =
+        "WITH t(p) AS (VALUES ('all'), ('none'), ('all'), ('none')) SELECT tamis_allowed(p, '{}') FROM t";
+    assert_eq!(column(&connection, sql), integers(&[1, 0, 1, 0]));
+}
+
+#[test]
 fn a_request_that_changes_ends_statements_that_run() {
-    let connection = protected();
-    connection.execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1), (2), (3)").unwrap();
     for sql in [
         "SELECT tamis_allowed('rag', 'tenant', 'acme', 'level', n) FROM t",
         "SELECT docs.id FROM t JOIN docs ON docs.id = t.n",

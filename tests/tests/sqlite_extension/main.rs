@@ -10,6 +10,7 @@
 
 mod attacks;
 mod functions;
+mod loadable;
 mod protected;
 mod search;
 

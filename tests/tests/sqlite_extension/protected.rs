@@ -56,6 +56,9 @@ fn what_is_withheld_is_withheld_wherever_it_is_asked_for() {
     for sql in [
         "SELECT id FROM docs WHERE salary = 100",
         "SELECT id FROM docs WHERE salary > 0",
+        "SELECT id FROM docs WHERE salary IN (100, 200)",
+        "SELECT id FROM docs WHERE salary IN (SELECT 100 UNION SELECT 200)",
+        "SELECT d.id FROM (SELECT 100 AS s) AS x JOIN docs AS d ON d.salary = x.s",
         "SELECT id FROM docs WHERE half = 50",
         "SELECT salary FROM docs WHERE salary IS NOT NULL",
         "SELECT half FROM docs WHERE half IS NOT NULL",
@@ -387,4 +390,113 @@ fn equality_finds_what_it_finds_in_the_table() {
             }
         }
     }
+}
+
+#[test]
+fn a_table_that_is_altered_under_protection_serves_nothing_it_should_not() {
+    let folder = TempDir::new().unwrap();
+    let connection = file(&folder);
+    connection.execute_batch(TABLE).unwrap();
+    load(&connection, "rag", POLICY);
+    protect(&connection, "docs", "rag", "{}");
+    ask_as(&connection, &user("bob", "acme", 0));
+    assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[1]));
+    let plain = Connection::open(folder.path().join("db.sqlite")).unwrap();
+    plain
+        .execute_batch(
+            "PRAGMA legacy_alter_table = ON; ALTER TABLE tamis_protected_docs ADD COLUMN more DEFAULT 5",
+        )
+        .unwrap();
+    assert_eq!(column(&connection, "SELECT more FROM docs"), integers(&[5]));
+    plain.execute_batch("ALTER TABLE tamis_protected_docs RENAME COLUMN tenant TO company").unwrap();
+    refused(&connection, "SELECT id FROM docs", "the policy `rag` reads `tenant`, of which it has no column");
+    plain.execute_batch("ALTER TABLE tamis_protected_docs RENAME COLUMN company TO tenant").unwrap();
+    assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[1]));
+    plain.execute_batch("ALTER TABLE tamis_protected_docs RENAME TO elsewhere").unwrap();
+    refused(&connection, "SELECT id FROM docs", "is gone");
+}
+
+#[test]
+fn odd_values_are_nobodys_or_come_back_whole() {
+    let connection = memory();
+    connection.execute_batch("CREATE TABLE docs (id INTEGER PRIMARY KEY, tenant, level, body)").unwrap();
+    let huge = "x".repeat(20 << 20);
+    connection.execute("INSERT INTO docs VALUES (1, 'acme', 0, ?)", [&huge]).unwrap();
+    connection.execute("INSERT INTO docs VALUES (2, ?, 0, 'huge tenant')", [&huge]).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO docs VALUES (3, CAST(x'ff61' AS TEXT), 0, 'no UTF-8'), (4, 'acme', 0, CAST(x'ff61' AS TEXT)),
+                (5, 'acme' || char(0), 0, 'null'), (6, 'acme', 0.0, 'real'), (7, 'acme', 9e999, 'infinite'), (8, x'61636d65', 0, 'blob'),
+                (9, 'ACME', 0, 'upper'), (10, 'acme ', 0, 'space'), (11, 'acme', x'00', 'blob'), (12, 'acme', -9223372036854775808, 'least');",
+        )
+        .unwrap();
+    load(&connection, "rag", POLICY);
+    protect(&connection, "docs", "rag", "{}");
+    ask_as(&connection, &user("bob", "acme", 1));
+    assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[1, 4, 12]));
+    assert_eq!(column(&connection, "SELECT length(body) FROM docs WHERE id = 1"), integers(&[20 << 20]));
+    assert_eq!(
+        column(&connection, "SELECT CAST(body AS BLOB) = x'ff61' FROM docs WHERE id = 4"),
+        integers(&[1])
+    );
+}
+
+#[test]
+fn rows_of_an_attached_database_are_decided_on_there() {
+    let folder = TempDir::new().unwrap();
+    let other = file(&folder);
+    other.execute_batch("CREATE TABLE docs (id INTEGER PRIMARY KEY, tenant TEXT, level INTEGER)").unwrap();
+    other.execute_batch("INSERT INTO docs VALUES (1, 'globex', 0), (2, 'acme', 0)").unwrap();
+    load(&other, "rag", POLICY);
+    protect(&other, "docs", "rag", "{}");
+    drop(other);
+    let connection = protected();
+    let path = folder.path().join("db.sqlite").display().to_string();
+    connection.execute("ATTACH ? AS other", [path]).unwrap();
+    ask_as(&connection, &user("alice", "acme", 2));
+    assert_eq!(column(&connection, "SELECT id FROM other.docs"), integers(&[2]));
+    assert_eq!(column(&connection, "SELECT id FROM main.docs"), integers(&[1, 2]));
+    // In `main` the row with this rowid may be written.
+    refused(&connection, "INSERT INTO other.docs VALUES (7, 'globex', 0)", "does not let this request write");
+    refused(&connection, "UPDATE other.docs SET tenant = 'globex'", "does not let this request write");
+    connection.execute("INSERT INTO other.docs VALUES (3, 'acme', 0)", []).unwrap();
+    refused(&connection, "SELECT * FROM other.tamis_protected_docs", "prohibited");
+}
+
+#[test]
+fn foreign_keys_lead_to_no_row() {
+    let connection = memory();
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE owners (id INTEGER PRIMARY KEY);
+             CREATE TABLE docs (id INTEGER PRIMARY KEY, tenant TEXT, level INTEGER, owner REFERENCES owners ON DELETE CASCADE);
+             INSERT INTO owners VALUES (1), (2);
+             INSERT INTO docs VALUES (1, 'globex', 0, 1), (2, 'acme', 0, 2);",
+        )
+        .unwrap();
+    load(&connection, "rag", POLICY);
+    protect(&connection, "docs", "rag", "{}");
+    ask_as(&connection, &user("alice", "acme", 2));
+    assert!(try_column(&connection, "DELETE FROM owners WHERE id = 1", []).is_err());
+    refused(&connection, "INSERT INTO docs VALUES (3, 'acme', 0, 99)", "FOREIGN KEY constraint failed");
+    assert_eq!(column(&connection, "SELECT count(*) FROM owners"), integers(&[2]));
+    assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[2]));
+}
+
+#[test]
+fn a_transaction_sees_the_policy_that_it_began_with() {
+    let folder = TempDir::new().unwrap();
+    let (admin, reader) = (file(&folder), file(&folder));
+    admin.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    admin.execute_batch(TABLE).unwrap();
+    load(&admin, "rag", POLICY);
+    protect(&admin, "docs", "rag", "{}");
+    ask_as(&reader, &user("bob", "acme", 0));
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(column(&reader, "SELECT id FROM docs"), integers(&[1]));
+    load(&admin, "rag", NOBODY);
+    assert_eq!(column(&reader, "SELECT id FROM docs"), integers(&[1]));
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(column(&reader, "SELECT id FROM docs"), []);
 }

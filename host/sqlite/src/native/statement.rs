@@ -151,10 +151,9 @@ impl Raw {
             Ok(match ffi::sqlite3_column_type(statement, column) {
                 ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_column_int64(statement, column)),
                 ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_column_double(statement, column)),
-                ffi::SQLITE_TEXT => {
-                    let text = String::from_utf8(bytes(ffi::sqlite3_column_text(statement, column)));
-                    Value::Text(text.map_err(|_| Error::Argument("a stored text is not UTF-8".to_owned()))?)
-                }
+                // What is no UTF-8 is no text to a policy either.
+                ffi::SQLITE_TEXT => String::from_utf8(bytes(ffi::sqlite3_column_text(statement, column)))
+                    .map_or_else(|error| Value::Blob(error.into_bytes()), Value::Text),
                 ffi::SQLITE_BLOB => Value::Blob(bytes(ffi::sqlite3_column_blob(statement, column).cast())),
                 _ => Value::Null,
             })
