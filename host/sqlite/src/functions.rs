@@ -32,7 +32,7 @@ pub(crate) fn register(connection: &Connection, shared: &Arc<Shared>) -> Result<
                call: fn(&Arc<Shared>, &Context<'_>) -> Result<Value, Error>| {
         let shared = Arc::clone(shared);
         connection.create_scalar_function(name, arguments, flags, move |context| {
-            if context.len() == 0 && arguments == ANY {
+            if context.is_empty() && arguments == ANY {
                 return Err(Error::Argument(format!("`{name}` wants arguments")).into());
             }
             Ok(call(&shared, context)?)
@@ -151,7 +151,7 @@ fn attributes(context: &Context<'_>) -> Result<Attributes, Error> {
             Err(error) => Err(Error::Argument(format!("the metadata: {error}"))),
         };
     }
-    if context.len() % 2 == 0 {
+    if context.len().is_multiple_of(2) {
         return Err(Error::Argument(
             "after the policy come names and values, in pairs, or one JSON object".to_owned(),
         ));
