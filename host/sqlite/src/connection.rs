@@ -1,6 +1,6 @@
 //! What the functions, tables and the authorizer of one connection share.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::Value;
@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     trusted: AtomicUsize,
     /// The schema of the protected table that is being written to.
     writing: Mutex<Option<String>>,
+    /// Protected tables are being removed, whatever became of them.
+    removing: AtomicBool,
     /// How often the authorizer was asked, which shows that it is ours.
     asked: AtomicU64,
     access: Mutex<Access>,
@@ -40,6 +42,7 @@ impl Shared {
             database,
             trusted: AtomicUsize::new(0),
             writing: Mutex::new(None),
+            removing: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             access: Mutex::new(Access::default()),
         })
@@ -85,6 +88,19 @@ impl Shared {
     /// The schema of the protected table that is being written to.
     pub(crate) fn written(&self) -> Option<String> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `remove`, which can drop a protected table that lost what it stands for.
+    pub(crate) fn removing<T>(&self, remove: impl FnOnce() -> T) -> T {
+        self.removing.store(true, Ordering::Relaxed);
+        let result = remove();
+        self.removing.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Whether protected tables are being removed.
+    pub(crate) fn is_removing(&self) -> bool {
+        self.removing.load(Ordering::Relaxed)
     }
 
     /// Whether a statement of ours is under way.

@@ -142,6 +142,25 @@ impl Layout {
         })
     }
 
+    /// A table of which nothing is known, to be dropped.
+    pub(crate) fn lost(schema: &str, table: &str) -> Self {
+        let unknown =
+            Column { name: "lost".to_owned(), declared: String::new(), has_default: false, generated: false };
+        Self {
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+            policy: String::new(),
+            columns: vec![unknown],
+            rowid: "rowid",
+            vectors: None,
+            attributes: Place::Columns(BTreeMap::new()),
+            id: None,
+            entity_type: String::new(),
+            text: None,
+            parents: None,
+        }
+    }
+
     /// The table under this one, as SQL.
     pub(crate) fn base(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&format!("{BASE}{}", self.table)))

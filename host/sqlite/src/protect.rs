@@ -58,16 +58,23 @@ pub(crate) fn protect(shared: &Arc<Shared>, table: &str, policy: &str, options: 
     })
 }
 
-/// `tamis_unprotect(table)`: the table is an ordinary one again.
+/// `tamis_unprotect(table)`: the table is an ordinary one again. Of one that lost what it stands for nothing is left.
 pub(crate) fn unprotect(shared: &Arc<Shared>, table: &str) -> Result<(), Error> {
     shared.administer("tamis_unprotect")?;
-    let layout = Layout::find(shared, "main", table)?;
-    let table = layout.table.as_str();
+    if !is_protected(shared, table)? {
+        return Err(Error::table(table, "is not protected"));
+    }
+    let layout = Layout::find(shared, "main", table);
+    let table = layout.as_ref().map_or(table, |layout| layout.table.as_str());
     shared.atomically(|| {
         write::remove(shared, table)?;
-        shared.execute(&format!("DROP TABLE main.{}", quoted(table)), &[])?;
-        rename(shared, &format!("{BASE}{table}"), table)?;
-        vectors::unprotect(shared, &layout)?;
+        shared.removing(|| shared.execute(&format!("DROP TABLE main.{}", quoted(table)), &[]))?;
+        if has_table(shared, "main", &format!("{BASE}{table}"))? {
+            rename(shared, &format!("{BASE}{table}"), table)?;
+        }
+        if let Ok(layout) = &layout {
+            vectors::unprotect(shared, layout)?;
+        }
         shared.execute("DELETE FROM main.tamis_internal_tables WHERE name = ?", &[text(table)])
     })
 }

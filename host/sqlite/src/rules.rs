@@ -17,6 +17,8 @@ use crate::native::Asked;
 pub(crate) const INTERNAL: &str = "tamis_internal_";
 /// As [`INTERNAL`]: the table that a protected table stands for.
 pub(crate) const BASE: &str = "tamis_protected_";
+/// No table begins like our functions: it would take the place of `tamis_search` for everyone.
+const OURS: &str = "tamis_";
 /// The module of protected tables.
 pub(crate) const MODULE: &str = "tamis";
 
@@ -71,9 +73,11 @@ const SETTINGS: [&str; 2] = ["busy_timeout", "foreign_keys"];
 
 /// Whether only our own statements may reach the table.
 pub(crate) fn is_internal(name: &str) -> bool {
-    [INTERNAL, BASE]
-        .iter()
-        .any(|prefix| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+    has_prefix(name, INTERNAL) || has_prefix(name, BASE)
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
@@ -94,7 +98,8 @@ pub(crate) fn allows(asked: Asked<'_>, locked: bool) -> bool {
         }
         ffi::SQLITE_FUNCTION => !is_one_of(&DANGEROUS, second),
         ffi::SQLITE_PRAGMA => pragma(first, asked.second, locked),
-        ffi::SQLITE_CREATE_TABLE | ffi::SQLITE_DROP_TABLE => !is_internal(first),
+        ffi::SQLITE_CREATE_TABLE => !has_prefix(first, OURS),
+        ffi::SQLITE_DROP_TABLE => !is_internal(first),
         ffi::SQLITE_CREATE_INDEX | ffi::SQLITE_DROP_INDEX => !is_internal(first) && !is_internal(second),
         // Asked of an index, and of every new one.
         ffi::SQLITE_REINDEX => true,

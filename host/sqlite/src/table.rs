@@ -37,7 +37,10 @@ impl Backend for Protected {
     type Scan = Rows;
 
     fn connect(shared: &Arc<Shared>, schema: &str, table: &str) -> Result<(String, Self), Error> {
-        let layout = Layout::find(shared, schema, table)?;
+        let layout = match Layout::find(shared, schema, table) {
+            Err(_) if shared.is_removing() => Layout::lost(schema, table),
+            layout => layout?,
+        };
         let column = |column: &Column| format!("{} {}", quoted(&column.name), declared(&column.declared));
         let mut columns: Vec<String> = layout.columns.iter().map(column).collect();
         if layout.vectors.is_some() {

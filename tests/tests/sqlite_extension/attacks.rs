@@ -52,6 +52,8 @@ fn the_table_under_a_protected_one_is_out_of_reach() {
         "DELETE FROM tamis_internal_tables",
         "INSERT INTO tamis_internal_tables VALUES ('x', 'y', '{}')",
         "CREATE TABLE tamis_internal_x (a)",
+        "CREATE TABLE tamis_search (id, distance)",
+        "CREATE TABLE Tamis_Policies (name)",
         "CREATE VIRTUAL TABLE mine USING tamis",
         "CREATE VIRTUAL TABLE mine USING fts5(body, content = 'tamis_protected_docs')",
         "DROP TABLE docs",

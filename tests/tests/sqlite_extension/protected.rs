@@ -414,6 +414,11 @@ fn a_table_that_is_altered_under_protection_serves_nothing_it_should_not() {
     assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[1]));
     plain.execute_batch("ALTER TABLE tamis_protected_docs RENAME TO elsewhere").unwrap();
     refused(&connection, "SELECT id FROM docs", "is gone");
+    let admin = file(&folder);
+    admin.execute_batch("SELECT tamis_unprotect('docs')").unwrap();
+    refused(&admin, "SELECT id FROM docs", "no such table");
+    assert_eq!(column(&plain, "SELECT sql FROM sqlite_master WHERE type = 'trigger'"), []);
+    plain.execute_batch("DELETE FROM elsewhere").unwrap();
 }
 
 #[test]
