@@ -95,7 +95,7 @@ def attack(connection):
         "CREATE TEMP TRIGGER t AFTER UPDATE ON main.chunks BEGIN SELECT 1; END",
         "ATTACH 'demo.sqlite' AS again",
         "PRAGMA writable_schema = ON",
-        "DELETE FROM chunks WHERE access_level > 0",
+        "DELETE FROM chunks",
     ):
         try:
             cursor = connection.execute(sql)
@@ -112,8 +112,8 @@ def main():
         path = os.path.join(folder, "demo.sqlite")
         admin = connect(path)
         store(admin)
-        question = vectors("questions.i8")[0]
-        asked = json.loads(read("questions.jsonl").splitlines()[0])["text"]
+        question = vectors("questions.i8")[-1]
+        asked = json.loads(read("questions.jsonl").splitlines()[-1])["text"]
         people = {person["name"]: json.dumps(person["request"]) for person in json.loads(read("people.json"))}
 
         print(f'2. The same SQL for two people: "{asked}"')

@@ -59,7 +59,7 @@ pub(crate) fn register(connection: &Connection, shared: &Arc<Shared>) -> Result<
         let ticket = optional(context, 0)?;
         shared.access().end(ticket.as_deref()).map(Value::Text)
     })?;
-    add("tamis_allowed", ANY, DECIDES, allowed)?;
+    add("tamis_allowed", ANY, DECIDES | FunctionFlags::SQLITE_SUBTYPE, allowed)?;
     add("tamis_rewrite", 1, DECIDES, |shared, context| {
         policies::rewrite(shared, &text(context, 0)?).map(Value::Text)
     })?;

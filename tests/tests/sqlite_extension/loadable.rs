@@ -43,7 +43,9 @@ fn shell(folder: &TempDir, lines: &str) -> (String, String) {
         .spawn()
         .unwrap();
     let extension = sqlite_extension().with_extension("");
-    let text = format!(".load {}\n{lines}\n", extension.display());
+    // The shell takes its own commands at the beginning of a line only.
+    let lines: String = lines.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+    let text = format!(".load {}\n{lines}", extension.display());
     std::io::Write::write_all(&mut shell.stdin.take().unwrap(), text.as_bytes()).unwrap();
     let output = shell.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
