@@ -55,7 +55,8 @@ impl Gate {
     pub(crate) fn condition(&mut self) -> Result<Option<Condition>, Error> {
         let query = Query { collection: self.layout.table.clone(), k: u32::MAX };
         let rewrite = self.session.rewrite(&query).map_err(|error| self.stored.failed(error))?;
-        Ok(narrow(&rewrite.filter, &self.layout, &self.read))
+        let footprint = &self.stored.policy.manifest().footprint;
+        Ok(narrow(&rewrite.filter, footprint, &self.layout, &self.read))
     }
 
     /// Those of `rows` that may be read, in order, without what is withheld.

@@ -5,6 +5,7 @@
 use rusqlite::types::Value;
 use serde_json::{Value as Json, json};
 use tamis_core::filter::{Comparison, Operand, Test};
+use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Filter, Value as Attribute};
 use tamis_dialect::{Dialect, Fields, Parameter, Place as FieldPlace, Sqlite};
 
@@ -17,8 +18,14 @@ pub(crate) struct Condition {
     pub(crate) values: Vec<Value>,
 }
 
-/// What every row that the filter matches satisfies; `None` if there is no such row.
-pub(crate) fn narrow(filter: &Filter, layout: &Layout, read: &Read) -> Option<Condition> {
+/// What every row that the filter matches satisfies, if it has what the footprint wants; `None` if there is no such row.
+pub(crate) fn narrow(
+    filter: &Filter,
+    footprint: &[FootprintAttribute],
+    layout: &Layout,
+    read: &Read,
+) -> Option<Condition> {
+    let filter = &assume(filter, footprint);
     if *filter == Filter::Never {
         return None;
     }
@@ -44,6 +51,24 @@ pub(crate) fn narrow(filter: &Filter, layout: &Layout, read: &Read) -> Option<Co
     let mut values = Vec::new();
     let sql = columns(filter, layout, read, &mut values);
     Some(sql.map_or(everything, |sql| Condition { sql, values }))
+}
+
+/// The filter for rows that have what the footprint wants: no others are allowed. What is left is what indexes serve: a rule that forbids
+/// does not apply where it fails, so that a filter also matches where what it reads is missing.
+fn assume(filter: &Filter, footprint: &[FootprintAttribute]) -> Filter {
+    let all =
+        |parts: &[Filter]| -> Vec<Filter> { parts.iter().map(|part| assume(part, footprint)).collect() };
+    match filter {
+        Filter::And(parts) => Filter::and(all(parts)),
+        Filter::Or(parts) => Filter::or(all(parts)),
+        Filter::Not(inner) => Filter::negate(assume(inner, footprint)),
+        Filter::Test(Operand::Attribute(attribute), Test::Exists | Test::Readable)
+            if footprint.iter().any(|entry| !entry.optional && entry.attribute == *attribute) =>
+        {
+            Filter::Always
+        }
+        other => other.clone(),
+    }
 }
 
 /// `None` stands for everything.
@@ -112,5 +137,46 @@ fn plain(value: &Attribute) -> Option<Value> {
         Attribute::Long(number) => Some(Value::Integer(*number)),
         Attribute::Bool(value) => Some(Value::Integer(i64::from(*value))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tamis_core::filter;
+
+    fn attribute(name: &str) -> filter::Attribute {
+        filter::Attribute { path: vec![name.to_owned()], declared: Some(tamis_core::Type::String) }
+    }
+
+    fn test(name: &str, test: Test) -> Filter {
+        Filter::Test(Operand::Attribute(attribute(name)), test)
+    }
+
+    #[test]
+    fn what_every_row_has_is_not_asked_for() {
+        let footprint = [
+            FootprintAttribute { attribute: attribute("tenant"), optional: false },
+            FootprintAttribute { attribute: attribute("owner"), optional: true },
+        ];
+        let equals = |name| test(name, Test::Equals("x".into()));
+        let unless = |name| Filter::or([equals(name), Filter::negate(test(name, Test::Readable))]);
+        for (filter, expected) in [
+            (unless("tenant"), equals("tenant")),
+            (
+                Filter::and([unless("tenant"), unless("owner")]),
+                Filter::and([equals("tenant"), unless("owner")]),
+            ),
+            (unless("other"), unless("other")),
+            (test("tenant", Test::Exists), Filter::Always),
+            (Filter::negate(test("tenant", Test::Exists)), Filter::Never),
+            (test("owner", Test::Exists), test("owner", Test::Exists)),
+            (Filter::negate(equals("tenant")), Filter::negate(equals("tenant"))),
+        ] {
+            assert_eq!(assume(&filter, &footprint), expected);
+        }
+        let untyped = filter::Attribute { declared: None, ..attribute("tenant") };
+        let readable = Filter::Test(Operand::Attribute(untyped), Test::Readable);
+        assert_eq!(assume(&readable, &footprint), readable);
     }
 }
