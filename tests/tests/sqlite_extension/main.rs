@@ -9,6 +9,7 @@
 )]
 
 mod attacks;
+mod differential;
 mod functions;
 mod loadable;
 mod protected;
