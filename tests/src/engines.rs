@@ -31,6 +31,18 @@ pub fn python_with(folder: &str, requirements: &str) -> PathBuf {
     python
 }
 
+/// The loadable extension of SQLite. Cargo builds it apart from everything else, as it must not have an SQLite of its own; the first time
+/// that takes some minutes.
+pub fn sqlite_extension() -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let library = target().join("extension/debug/tamis.so");
+    let build = ["sqlite", "--debug"];
+    run(Command::new(root().join("run")).args(build).env("CARGO_TARGET_DIR", target()));
+    assert!(library.exists(), "{} is missing", library.display());
+    library
+}
+
 /// The folder that cargo builds into.
 fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();
