@@ -110,7 +110,7 @@ CREATE FUNCTION tamis.store_policy(name text, component bytea, cedar text, schem
 DECLARE
     checked jsonb;
     replaced bigint;
-    next bigint;
+    number bigint;
 BEGIN
     IF store_policy.name IS NULL OR store_policy.name = '' THEN
         RAISE EXCEPTION 'a policy needs a name' USING ERRCODE = 'invalid_parameter_value';
@@ -122,12 +122,12 @@ BEGIN
     -- One at a time; reading goes on.
     LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
     SELECT s.generation INTO replaced FROM tamis.serving s WHERE s.name = store_policy.name;
-    SELECT coalesce(max(p.generation), 0) + 1 INTO next FROM tamis.policy p WHERE p.name = store_policy.name;
+    SELECT coalesce(max(p.generation), 0) + 1 INTO number FROM tamis.policy p WHERE p.name = store_policy.name;
     INSERT INTO tamis.policy (name, generation, digest, component, manifest, cedar, schema, previous)
-        VALUES (store_policy.name, next, checked->>'digest', store_policy.component, checked->'manifest',
+        VALUES (store_policy.name, number, checked->>'digest', store_policy.component, checked->'manifest',
                 store_policy.cedar, store_policy.schema, replaced);
-    PERFORM tamis.serve(store_policy.name, next);
-    RETURN next;
+    PERFORM tamis.serve(store_policy.name, number);
+    RETURN number;
 END $$;
 
 -- Makes a generation the one that serves.
@@ -536,13 +536,13 @@ BEGIN
             'FROM (SELECT tableoid, ctid %s ORDER BY %s LIMIT %s) AS nearest', matching, distance, k) INTO places, tids;
         IF pg_catalog.cardinality(places) = k THEN
             RETURN QUERY EXECUTE pg_catalog.format(
-                'SELECT * %s AND ctid = ANY ($1) AND tableoid::text || ctid::text = ANY ($2) ORDER BY %s + 0',
+                'SELECT * %s AND ctid = ANY ($1) AND tableoid::text || ctid::text = ANY ($2) ORDER BY (%s) + 0',
                 matching, distance) USING tids, places;
             RETURN;
         END IF;
     END IF;
     -- What is added keeps an approximate index from serving the order.
-    RETURN QUERY EXECUTE pg_catalog.format('SELECT * %s ORDER BY %s + 0 LIMIT %s', matching, distance, k);
+    RETURN QUERY EXECUTE pg_catalog.format('SELECT * %s ORDER BY (%s) + 0 LIMIT %s', matching, distance, k);
 END $$;
 
 -- ---- Keys ----

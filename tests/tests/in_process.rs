@@ -48,17 +48,28 @@ fn a_policy_runs_and_is_stopped_without_threads_and_signals() {
 
     let limits = Limits { deadline: Duration::from_millis(50), ..Limits::default() };
     let (late, after) = answer(&runtime, &Module::filtering(FOREVER), limits);
-    assert!(matches!(late, Err(Error::Limit(text)) if text.contains("50 ms")) && after < Duration::from_secs(2));
+    assert!(
+        matches!(late, Err(Error::Limit(text)) if text.contains("50 ms")) && after < Duration::from_secs(2)
+    );
 
     // What signals stop elsewhere is stopped by checks.
     let beyond = Module::filtering("(drop (i32.load (i32.const -8))) (unreachable)");
-    assert!(matches!(answer(&runtime, &beyond, Limits::default()).0, Err(Error::Trap(text)) if text.contains("out of bounds")));
-    let deep = Module { more: "(func $deep (call $deep))", ..Module::filtering("(call $deep) (unreachable)") };
-    assert!(matches!(answer(&runtime, &deep, Limits::default()).0, Err(Error::Limit(text)) if text.contains("too deep")));
+    assert!(
+        matches!(answer(&runtime, &beyond, Limits::default()).0, Err(Error::Trap(text)) if text.contains("out of bounds"))
+    );
+    let deep =
+        Module { more: "(func $deep (call $deep))", ..Module::filtering("(call $deep) (unreachable)") };
+    assert!(
+        matches!(answer(&runtime, &deep, Limits::default()).0, Err(Error::Limit(text)) if text.contains("too deep"))
+    );
     let large = Module::filtering("(drop (memory.grow (i32.const 60000))) (unreachable)");
-    assert!(matches!(answer(&runtime, &large, Limits::default()).0, Err(Error::Limit(text)) if text.contains("memory")));
+    assert!(
+        matches!(answer(&runtime, &large, Limits::default()).0, Err(Error::Limit(text)) if text.contains("memory"))
+    );
     // A memory that may grow does.
-    let grows = Module::filtering("(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then (unreachable))) (global.get $allow)");
+    let grows = Module::filtering(
+        "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then (unreachable))) (global.get $allow)",
+    );
     assert_eq!(answer(&runtime, &grows, Limits::default()).0, Ok(1));
 
     STOP.store(true, Ordering::Relaxed);

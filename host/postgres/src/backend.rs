@@ -113,8 +113,7 @@ pub(crate) fn policy(
     if let Some(policy) = known.filter(|policy| *policy.limits() == limits) {
         return Ok(policy);
     }
-    let policy =
-        Policy::load(runtime()?, &component()?, &limits).map_err(|error| undecided(&error))?;
+    let policy = Policy::load(runtime()?, &component()?, &limits).map_err(|error| undecided(&error))?;
     if format!("{:x}", policy.digest()) != digest {
         let message = "a stored policy is not the one that was loaded";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, message)

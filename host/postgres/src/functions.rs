@@ -20,7 +20,7 @@ use crate::{backend, narrow, request, token};
 
 /// The server calls this when it loads the library.
 #[pg_guard]
-pub extern "C-unwind" fn _PG_init() {
+pub(crate) extern "C-unwind" fn _PG_init() {
     backend::settings();
 }
 
@@ -133,14 +133,15 @@ fn tamis_replan(relation: pg_sys::Oid) {
 
 /// `tamis.planned(key)`: whether a plan was made for what is to be decided now.
 #[pg_extern(sql = false)]
-fn tamis_planned(key: &str) -> bool {
-    or_raise(plan::check(key))
+fn tamis_planned(info: FunctionCallInfo) -> bool {
+    // SAFETY: what the server calls this with.
+    or_raise(plan::check(unsafe { Call::new(info) }))
 }
 
 /// `tamis.allowed_support(internal)`: what the planner asks about `tamis.allowed`.
 #[pg_guard]
 #[unsafe(no_mangle)]
-pub extern "C-unwind" fn tamis_allowed_support(info: FunctionCallInfo) -> pg_sys::Datum {
+pub(crate) extern "C-unwind" fn tamis_allowed_support(info: FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: the server calls this with one argument, a node.
     unsafe {
         let request = (*info).args.as_slice(1).first().map(|argument| argument.value);
@@ -150,7 +151,7 @@ pub extern "C-unwind" fn tamis_allowed_support(info: FunctionCallInfo) -> pg_sys
 
 /// How the server calls the function above.
 #[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_tamis_allowed_support() -> &'static pg_sys::Pg_finfo_record {
+pub(crate) extern "C" fn pg_finfo_tamis_allowed_support() -> &'static pg_sys::Pg_finfo_record {
     const VERSION: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
     &VERSION
 }

@@ -146,12 +146,17 @@ fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
         let message = "rows that Tamis protects cannot be kept for others";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message)
             .detail("A materialised view would show everybody what one request may read.")
-            .hint("Use a view with security_invoker, or refresh as a role that bypasses row-level security."));
+            .hint(
+                "Use a view with security_invoker, or refresh as a role that bypasses row-level security.",
+            ));
     }
     let wrong = |detail: String| {
-        Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a row that a policy can be asked about")
-            .detail(detail)
-            .hint("tamis.protect writes these calls.")
+        Failure::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "not a row that a policy can be asked about",
+        )
+        .detail(detail)
+        .hint("tamis.protect writes these calls.")
     };
     if call.is_variadic() {
         return Err(wrong("VARIADIC is not supported.".to_owned()));
@@ -164,7 +169,11 @@ fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
     let Some(gate) = request::gate(&place, || serving::policy(&place.policy))? else { return Ok(None) };
     let layout = Layout::from_json(&place.layout).map_err(|error| wrong(format!("The layout: {error}")))?;
     if kinds.len() != layout.columns.len() {
-        return Err(wrong(format!("There are {} columns, and values of {}.", layout.columns.len(), kinds.len())));
+        return Err(wrong(format!(
+            "There are {} columns, and values of {}.",
+            layout.columns.len(),
+            kinds.len()
+        )));
     }
     if let Some((column, kind)) =
         layout.columns.iter().zip(&kinds).find(|(column, kind)| !Layout::takes(column, **kind))
@@ -178,7 +187,8 @@ fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
     let (members, reads_ids) = (layout.members(&footprint), policy.reads_ids());
     drop(borrowed);
     if let Some(path) = layout.lacks(&footprint) {
-        let message = format!("policy \"{}\" reads an attribute that its table is not known to have", place.policy);
+        let message =
+            format!("policy \"{}\" reads an attribute that its table is not known to have", place.policy);
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, message)
             .detail(format!("It is `{}`. No row was let through.", path.join(".")))
             .hint("Protect the table again with tamis.protect."));

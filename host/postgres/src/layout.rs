@@ -122,7 +122,9 @@ impl Layout {
     /// The paths that are read inside the object of all attributes, as these are what a policy reads.
     pub(crate) fn members(&self, footprint: &[Vec<String>]) -> Vec<Vec<String>> {
         let has_column = |path: &Vec<String>| {
-            self.columns.iter().any(|column| matches!(column, Column::Attribute(own) if path.starts_with(own)))
+            self.columns
+                .iter()
+                .any(|column| matches!(column, Column::Attribute(own) if path.starts_with(own)))
         };
         footprint.iter().filter(|path| !has_column(path) && !self.absent.contains(path)).cloned().collect()
     }

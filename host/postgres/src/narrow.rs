@@ -57,7 +57,8 @@ fn dialect(layout: &Layout, kinds: &[Kind], names: &[String], footprint: &[Footp
     };
     let field = |name: Option<String>| name.map_or(Place::Absent, Place::Field);
     let has_columns = layout.columns.iter().any(|column| matches!(column, Column::Attribute(_)));
-    let document = named(&|column, _| *column == Column::Attributes).filter(|_| !has_columns && layout.absent.is_empty());
+    let document = named(&|column, _| *column == Column::Attributes)
+        .filter(|_| !has_columns && layout.absent.is_empty());
     let place = |entry: &FootprintAttribute| {
         let FootprintAttribute { attribute, .. } = entry;
         let is_it = |column: &Column, kind: Kind| {

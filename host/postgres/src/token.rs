@@ -47,7 +47,9 @@ pub(crate) fn request(
     mac.verify_slice(&signature).map_err(|_| forged())?;
 
     let claims = decode(claims).ok_or_else(shape)?;
-    let time = |name: &str| claims.get(name).map(|claim| claim.as_i64().ok_or_else(|| refused("a time is no whole number")));
+    let time = |name: &str| {
+        claims.get(name).map(|claim| claim.as_i64().ok_or_else(|| refused("a time is no whole number")))
+    };
     let expires = time("exp").ok_or_else(|| refused("it never expires; it needs `exp`"))??;
     if now > expires.saturating_add(LEEWAY) {
         return Err(refused("it has expired"));

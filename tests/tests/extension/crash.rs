@@ -30,18 +30,26 @@ fn a_killed_backend_and_a_killed_server_lose_no_policy() {
     let mut loading = database.admin();
     let backend: i32 = loading.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     let mut open = loading.transaction().unwrap();
-    open.query_one("SELECT tamis.load_policy('rag', $1::text, $2)", &[&POLICY, &tamis_tests::extension::SCHEMA]).unwrap();
+    open.query_one(
+        "SELECT tamis.load_policy('rag', $1::text, $2)",
+        &[&POLICY, &tamis_tests::extension::SCHEMA],
+    )
+    .unwrap();
     // The server ends all backends then, and recovers.
-    assert!(std::process::Command::new("kill").args(["-9", &backend.to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill").args(["-9", &backend.to_string()]).status().unwrap().success()
+    );
     assert!(open.query_one("SELECT 1", &[]).is_err());
     drop(open);
     until_up(&database);
     assert_eq!(count(&mut database.app(), &request, ALL), 50);
 
     let data = format!("{}/data", server.address());
-    let options = format!("-c listen_addresses= -c unix_socket_directories={} -c fsync=off", server.address());
+    let options =
+        format!("-c listen_addresses= -c unix_socket_directories={} -c fsync=off", server.address());
     let log = format!("{}/log", server.address());
-    let output = database.program("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "-l", &log, "-o", &options, "restart"]);
+    let output = database
+        .program("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "-l", &log, "-o", &options, "restart"]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(count(&mut database.app(), &request, ALL), 50);
     database.admin().batch_execute("SELECT tamis.rollback_policy('rag')").unwrap();
@@ -83,13 +91,18 @@ fn a_dump_restores_policies_and_protection() {
     admin.batch_execute("SELECT tamis.set_key('0123456789abcdef0123456789abcdef'::bytea)").unwrap();
     let restored = format!("{}_restored", database.name());
     admin.batch_execute(&format!("CREATE DATABASE {restored}")).unwrap();
-    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777)).tempdir().unwrap();
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .tempdir()
+        .unwrap();
     for format in ["plain", "custom"] {
         let file = folder.path().join(format).display().to_string();
         let output = database.program("pg_dump", &["-d", database.name(), "-F", format, "-f", &file]);
         assert!(output.status.success(), "{output:?}");
         let output = match format {
-            "plain" => database.program("psql", &["-d", &restored, "-v", "ON_ERROR_STOP=1", "-q", "-f", &file]),
+            "plain" => {
+                database.program("psql", &["-d", &restored, "-v", "ON_ERROR_STOP=1", "-q", "-f", &file])
+            }
             _ => {
                 admin.batch_execute(&format!("DROP DATABASE {restored}")).unwrap();
                 admin.batch_execute(&format!("CREATE DATABASE {restored}")).unwrap();

@@ -33,7 +33,8 @@ fn a_component_that_is_no_policy_is_refused_and_the_last_good_one_goes_on() {
     let mut admin = database.documents();
     let mut app = database.app();
     let good = Module::good().component();
-    let importing = wat::parse_str(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#).unwrap();
+    let importing =
+        wat::parse_str(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#).unwrap();
     refused(&mut admin, b"", "22P03", "not WebAssembly");
     refused(&mut admin, b"not WebAssembly at all", "22P03", "not WebAssembly");
     refused(&mut admin, b"\0asm\x01\0\0\0", "22P03", "core module");
@@ -42,10 +43,30 @@ fn a_component_that_is_no_policy_is_refused_and_the_last_good_one_goes_on() {
     refused(&mut admin, &wat::parse_str("(component)").unwrap(), "22P03", "does not export");
     refused(&mut admin, &padded(&good, (16 << 20) + 1), "22P03", "at most 16777216");
     refused(&mut admin, &Module { describe: TRAP, ..Module::good() }.component(), "38000", "unreachable");
-    refused(&mut admin, &Module { describe: FOREVER, ..Module::good() }.component(), "54000", "longer than 500 ms");
-    refused(&mut admin, &Module { start: FOREVER, ..Module::good() }.component(), "54000", "longer than 500 ms");
-    refused(&mut admin, &Module { filter_chunk: FOREVER, ..Module::good() }.component(), "54000", "longer than 500 ms");
-    refused(&mut admin, &Module { rewrite_query: TRAP, ..Module::good() }.component(), "38000", "unreachable");
+    refused(
+        &mut admin,
+        &Module { describe: FOREVER, ..Module::good() }.component(),
+        "54000",
+        "longer than 500 ms",
+    );
+    refused(
+        &mut admin,
+        &Module { start: FOREVER, ..Module::good() }.component(),
+        "54000",
+        "longer than 500 ms",
+    );
+    refused(
+        &mut admin,
+        &Module { filter_chunk: FOREVER, ..Module::good() }.component(),
+        "54000",
+        "longer than 500 ms",
+    );
+    refused(
+        &mut admin,
+        &Module { rewrite_query: TRAP, ..Module::good() }.component(),
+        "38000",
+        "unreachable",
+    );
     refused(&mut admin, &Module { pages: 1000, ..Module::good() }.component(), "54000", "memory");
     refused(&mut admin, &Module { describe: "(i32.const -8)", ..Module::good() }.component(), "39000", "");
     let newer = good_of_another_contract(&good);
@@ -73,9 +94,14 @@ fn a_policy_that_does_not_compile_is_refused_with_its_place() {
         assert!(said(&error).detail().unwrap().contains(detail), "{:?}", said(&error).detail());
         assert!(said(&error).hint().is_some());
     }
-    let deep = format!("permit(principal, action, resource) when {{ {}true{} }};", "(".repeat(100_000), ")".repeat(100_000));
+    let deep = format!(
+        "permit(principal, action, resource) when {{ {}true{} }};",
+        "(".repeat(100_000),
+        ")".repeat(100_000)
+    );
     assert_eq!(code(load(&mut admin, "rag", &deep)), "42601");
-    let error = admin.execute("SELECT tamis.load_policy('rag', $1::text, 'entity User {')", &[&POLICY]).unwrap_err();
+    let error =
+        admin.execute("SELECT tamis.load_policy('rag', $1::text, 'entity User {')", &[&POLICY]).unwrap_err();
     assert_eq!(said(&error).code().code(), "42601");
 }
 
@@ -126,7 +152,8 @@ fn calls_that_protect_has_not_written_decide_nothing_or_no_more() {
     let mut app = database.app();
     let layout = r#"{"columns": [["tenant"], ["level"]]}"#;
     let mut ask = |call: &str| -> Result<bool, postgres::Error> {
-        let rows = tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), &format!("SELECT {call}"))?;
+        let rows =
+            tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), &format!("SELECT {call}"))?;
         Ok(rows[0].get(0))
     };
     assert!(ask(&format!("tamis.allowed('rag', '{layout}', 'acme'::text, 3::bigint)")).unwrap());
@@ -159,7 +186,11 @@ fn a_stored_policy_that_was_tampered_with_lets_nothing_through() {
     let other = Module::good().component();
     admin.execute("UPDATE tamis.policy SET component = $1", &[&other]).unwrap();
     // In a backend and a folder that do not know it.
-    admin.batch_execute("UPDATE tamis.policy SET digest = md5('x'); UPDATE tamis.serving SET digest = md5('x')").unwrap();
+    admin
+        .batch_execute(
+            "UPDATE tamis.policy SET digest = md5('x'); UPDATE tamis.serving SET digest = md5('x')",
+        )
+        .unwrap();
     let mut app = database.app();
     assert_eq!(code(tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), ALL)), "XX001");
     admin.batch_execute("DELETE FROM tamis.policy").unwrap();

@@ -71,13 +71,15 @@ fn a_statement_ends_on_the_policy_that_it_began_with() {
 fn views_tell_what_serves() {
     let database = Database::new(server());
     let mut admin = database.documents();
-    let row = admin
-        .query_one("SELECT name, generation, digest, footprint::text FROM tamis.policies", &[])
-        .unwrap();
+    let row =
+        admin.query_one("SELECT name, generation, digest, footprint::text FROM tamis.policies", &[]).unwrap();
     assert_eq!((row.get::<_, String>(0), row.get::<_, i64>(1)), ("rag".to_owned(), 1));
     assert_eq!(row.get::<_, String>(2).len(), 64);
     let footprint: String = row.get(3);
-    assert!(footprint.contains(r#""attr": ["level"]"#) && footprint.contains(r#""type": "Long""#), "{footprint}");
+    assert!(
+        footprint.contains(r#""attr": ["level"]"#) && footprint.contains(r#""type": "Long""#),
+        "{footprint}"
+    );
     let mut app = database.app();
     assert_eq!(app.query("SELECT * FROM tamis.policies", &[]).unwrap().len(), 1);
 }

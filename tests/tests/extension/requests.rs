@@ -29,7 +29,10 @@ fn two_people_see_different_rows_from_the_same_statement() {
     assert_eq!(count(&mut app, &person("acme", 9, &[]), ALL), 500);
     assert_eq!(count(&mut app, &person("globex", 0, &[]), ALL), 50);
     assert_eq!(count(&mut app, &person("nobody", 9, &[]), ALL), 0);
-    assert_eq!(count(&mut app, &person("acme", 3, &[]), "SELECT count(*) FROM docs WHERE tenant = 'globex'"), 0);
+    assert_eq!(
+        count(&mut app, &person("acme", 3, &[]), "SELECT count(*) FROM docs WHERE tenant = 'globex'"),
+        0
+    );
     // And an agent no more than its user.
     let agent = r#"{"subject": {"type": "User", "id": "u", "properties": {"tenant": "acme", "level": 9, "roles": []}},
         "actor": [{"type": "User", "id": "bot", "properties": {"tenant": "acme", "level": 1, "roles": []}}]}"#;

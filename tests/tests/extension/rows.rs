@@ -31,7 +31,10 @@ fn nobody_writes_what_the_policy_does_not_let_them_store() {
 
     assert_eq!(change(&mut app, &editor, "UPDATE docs SET title = 'x' WHERE level = 3").unwrap(), 50);
     // Neither is a row of another tenant taken, nor one given away, nor one that its writer cannot read changed.
-    assert_eq!(change(&mut app, &editor, "UPDATE docs SET tenant = 'acme' WHERE tenant = 'globex'").unwrap(), 0);
+    assert_eq!(
+        change(&mut app, &editor, "UPDATE docs SET tenant = 'acme' WHERE tenant = 'globex'").unwrap(),
+        0
+    );
     assert_eq!(change(&mut app, &editor, "UPDATE docs SET level = 0 WHERE level > 3").unwrap(), 0);
     assert_eq!(code(change(&mut app, &editor, "UPDATE docs SET tenant = 'globex'")), denied);
     assert_eq!(change(&mut app, &editor, "UPDATE docs SET title = 'y'").unwrap(), 201);
@@ -46,7 +49,8 @@ fn nobody_writes_what_the_policy_does_not_let_them_store() {
 
     let mut admin = database.admin();
     let left: i64 = admin.query_one(ALL, &[]).unwrap().get(0);
-    let globex: i64 = admin.query_one("SELECT count(*) FROM docs WHERE tenant = 'globex'", &[]).unwrap().get(0);
+    let globex: i64 =
+        admin.query_one("SELECT count(*) FROM docs WHERE tenant = 'globex'", &[]).unwrap().get(0);
     assert_eq!((left, globex), (800, 500));
 }
 
@@ -83,7 +87,12 @@ fn attributes_are_read_from_a_json_column_as_from_columns() {
     ];
     admin.batch_execute("TRUNCATE json").unwrap();
     for (number, row) in rows.iter().enumerate() {
-        admin.execute("INSERT INTO json VALUES ($1, $2::text::jsonb)", &[&format!("odd{number}"), &row.to_string()]).unwrap();
+        admin
+            .execute(
+                "INSERT INTO json VALUES ($1, $2::text::jsonb)",
+                &[&format!("odd{number}"), &row.to_string()],
+            )
+            .unwrap();
         let statement = format!("INSERT INTO json VALUES ('new{number}', '{row}')");
         assert_eq!(code(change(&mut app, &person("acme", 9, &["editor"]), &statement)), "42501", "{row}");
     }
@@ -147,16 +156,43 @@ fn every_type_of_column_is_read_as_declared() {
              SELECT tamis.protect('types', 'types')",
         )
         .unwrap();
-    let good = ["true", "1", "-2", "1.25", "'{a,b}'", "'{3}'", "'{\"room\": 4}'", "'2025-01-01'", "'ann'", "'x'", "NULL"];
+    let good = [
+        "true",
+        "1",
+        "-2",
+        "1.25",
+        "'{a,b}'",
+        "'{3}'",
+        "'{\"room\": 4}'",
+        "'2025-01-01'",
+        "'ann'",
+        "'x'",
+        "NULL",
+    ];
     let mut app = database.app();
     let request = r#"{"subject": {"type": "User", "id": "ann"}}"#;
     let insert = |values: &[&str]| format!("INSERT INTO types VALUES ({})", values.join(", "));
     assert_eq!(change(&mut app, request, &insert(&good)).unwrap(), 1);
     assert_eq!(count(&mut app, request, "SELECT count(*) FROM types"), 1);
     for (column, odd) in [
-        (0, "false"), (0, "NULL"), (1, "2"), (2, "2"), (3, "'NaN'"), (3, "'Infinity'"), (3, "1.5"), (4, "'{}'"), (4, "'{a,NULL}'"),
-        (4, "'{{a},{b}}'"), (5, "'{4}'"), (6, "'[]'"), (6, "'{\"room\": 5}'"), (7, "'2026-01-01'"), (7, "'yesterday'"), (8, "'bob'"),
-        (9, "NULL"), (10, "''"),
+        (0, "false"),
+        (0, "NULL"),
+        (1, "2"),
+        (2, "2"),
+        (3, "'NaN'"),
+        (3, "'Infinity'"),
+        (3, "1.5"),
+        (4, "'{}'"),
+        (4, "'{a,NULL}'"),
+        (4, "'{{a},{b}}'"),
+        (5, "'{4}'"),
+        (6, "'[]'"),
+        (6, "'{\"room\": 5}'"),
+        (7, "'2026-01-01'"),
+        (7, "'yesterday'"),
+        (8, "'bob'"),
+        (9, "NULL"),
+        (10, "''"),
     ] {
         let mut row = good;
         row[column] = odd;
@@ -193,7 +229,10 @@ fn a_row_of_which_something_must_be_removed_is_not_shown() {
         permit(principal, action, resource) when { resource.tenant == "globex" };"#;
     admin.execute("SELECT tamis.load_policy('rag', $1::text)", &[&policy]).unwrap();
     let mut app = database.app();
-    assert_eq!(count(&mut app, &person("acme", 9, &[]), "SELECT count(*) FROM docs WHERE tenant = 'acme'"), 0);
+    assert_eq!(
+        count(&mut app, &person("acme", 9, &[]), "SELECT count(*) FROM docs WHERE tenant = 'acme'"),
+        0
+    );
     assert_eq!(count(&mut app, &person("acme", 9, &[]), ALL), 500);
     load(&mut admin, "rag", tamis_tests::extension::POLICY).unwrap();
 }

@@ -25,7 +25,8 @@ fn every_statement_is_answered_by_one_policy() {
         for round in 0..40 {
             load(&mut admin, "rag", if round % 2 == 0 { STRICTER } else { POLICY }).unwrap();
             // What was committed serves whoever asks next.
-            let rows = asked(&mut database.app(), &person("acme", 3, &[]), "SELECT count(*) FROM docs").unwrap();
+            let rows =
+                asked(&mut database.app(), &person("acme", 3, &[]), "SELECT count(*) FROM docs").unwrap();
             assert_eq!(rows[0].get::<_, i64>(0), if round % 2 == 0 { 50 } else { 200 });
         }
         done.store(true, Ordering::Relaxed);

@@ -12,7 +12,9 @@ fn owners_are_held_to_it_and_who_bypasses_row_level_security_is_not() {
     let mut admin = database.documents();
     let _ = admin.batch_execute("CREATE ROLE bypass LOGIN BYPASSRLS");
     admin
-        .batch_execute("GRANT EXECUTE ON FUNCTION tamis.set_request(jsonb) TO owner; GRANT SELECT ON docs TO bypass")
+        .batch_execute(
+            "GRANT EXECUTE ON FUNCTION tamis.set_request(jsonb) TO owner; GRANT SELECT ON docs TO bypass",
+        )
         .unwrap();
     let mut owner = database.owner();
     assert_eq!(count(&mut owner, &person("acme", 3, &[]), ALL), 200);
@@ -52,7 +54,11 @@ fn a_cheap_function_of_the_users_sees_no_row_first() {
     let database = Database::new(server());
     let mut admin = database.documents();
     let mut app = database.app();
-    admin.batch_execute("GRANT CREATE ON SCHEMA public TO app; CREATE TABLE seen (title text); GRANT ALL ON seen TO app").unwrap();
+    admin
+        .batch_execute(
+            "GRANT CREATE ON SCHEMA public TO app; CREATE TABLE seen (title text); GRANT ALL ON seen TO app",
+        )
+        .unwrap();
     app.batch_execute(
         "CREATE FUNCTION leak(title text) RETURNS boolean LANGUAGE plpgsql VOLATILE COST 0.0001
              AS $$ BEGIN INSERT INTO seen VALUES (title); RETURN true; END $$;
@@ -79,7 +85,8 @@ fn a_cheap_function_of_the_users_sees_no_row_first() {
     let row = admin.query_one(seen, &[]).unwrap();
     assert!(row.get::<_, i64>(0) > 0 && row.get::<_, i64>(1) == 0, "{row:?}");
     // Nor does an error tell of a row that is not shown.
-    let told = asked(&mut app, &request, "SELECT count(*) FROM docs WHERE 1 / (level - 9) IS NOT NULL").unwrap();
+    let told =
+        asked(&mut app, &request, "SELECT count(*) FROM docs WHERE 1 / (level - 9) IS NOT NULL").unwrap();
     assert_eq!(told[0].get::<_, i64>(0), 200);
 }
 
@@ -184,12 +191,21 @@ fn parallel_queries_and_cursors_and_copies_are_sieved() {
     )
     .unwrap();
     assert_eq!(count(&mut app, &request, ALL), 200);
-    assert_eq!(count(&mut app, &request, "SELECT count(*) FROM docs a JOIN docs b USING (id) JOIN generate_series(1, 2000) AS n ON n = id"), 200);
+    assert_eq!(
+        count(
+            &mut app,
+            &request,
+            "SELECT count(*) FROM docs a JOIN docs b USING (id) JOIN generate_series(1, 2000) AS n ON n = id"
+        ),
+        200
+    );
     app.batch_execute("RESET ALL").unwrap();
 
     let mut transaction = app.transaction().unwrap();
     transaction.execute("SELECT tamis.set_request($1::text::jsonb)", &[&request]).unwrap();
-    transaction.batch_execute("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT tenant, level FROM docs").unwrap();
+    transaction
+        .batch_execute("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT tenant, level FROM docs")
+        .unwrap();
     let mut copied = String::new();
     transaction.copy_out("COPY docs (id) TO STDOUT").unwrap().read_to_string(&mut copied).unwrap();
     assert_eq!(copied.lines().count(), 200);
@@ -239,7 +255,10 @@ fn foreign_keys_see_all_rows() {
     // As with any row-level security, that a key is there can be found out.
     app.batch_execute("INSERT INTO notes VALUES (2)").unwrap();
     assert_eq!(code(app.batch_execute("INSERT INTO notes VALUES (9999)")), "23503");
-    assert_eq!(count(&mut app, &person("acme", 9, &[]), "SELECT count(*) FROM notes JOIN docs ON doc = id"), 0);
+    assert_eq!(
+        count(&mut app, &person("acme", 9, &[]), "SELECT count(*) FROM notes JOIN docs ON doc = id"),
+        0
+    );
 }
 
 #[test]
@@ -248,7 +267,11 @@ fn a_table_that_is_changed_stays_protected() {
     let mut admin = database.documents();
     let mut app = database.app();
     let request = person("acme", 3, &[]);
-    admin.batch_execute("ALTER TABLE docs RENAME TO papers; ALTER TABLE papers RENAME COLUMN tenant TO company").unwrap();
+    admin
+        .batch_execute(
+            "ALTER TABLE docs RENAME TO papers; ALTER TABLE papers RENAME COLUMN tenant TO company",
+        )
+        .unwrap();
     assert_eq!(count(&mut app, &request, "SELECT count(*) FROM papers"), 200);
     admin.batch_execute("ALTER TABLE papers SET SCHEMA own; GRANT USAGE ON SCHEMA own TO app").unwrap();
     assert_eq!(count(&mut app, &request, "SELECT count(*) FROM own.papers"), 200);

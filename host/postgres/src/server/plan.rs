@@ -12,6 +12,7 @@ use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::{self, List, Node, NodeTag};
 use pgrx::{FromDatum, IntoDatum};
 
+use super::call::Call;
 use super::value::Kind;
 use crate::error::{Failure, or_raise};
 use crate::layout::Layout;
@@ -47,19 +48,28 @@ pub(crate) fn replan(relation: pg_sys::Oid) {
     unsafe { CacheInvalidateRelcacheByRelid(relation) }
 }
 
-/// Whether a plan was made for the current request and the policy that serves now.
-pub(crate) fn check(key: &str) -> Result<bool, Failure> {
+/// Whether a plan was made for the current request and the policy that serves now: looked up once for each time that it runs.
+pub(crate) fn check(call: Call) -> Result<bool, Failure> {
+    let serial = request::serial();
+    if call.noted() == Some(serial) {
+        return Ok(true);
+    }
+    let key = call.argument(0, Kind::Text).text().unwrap_or_default();
     let mut parts = key.splitn(3, ' ');
-    let (serial, digest, name) = (parts.next(), parts.next(), parts.next());
-    let is_current = serial == Some(request::serial().to_string().as_str());
+    let (planned, digest, name) = (parts.next(), parts.next(), parts.next());
+    let is_current = planned == Some(serial.to_string().as_str());
     if let (true, Some(digest), Some(name)) = (is_current, digest, name)
         && format!("{:x}", serving::policy(name)?.digest()) == digest
     {
+        call.note(serial);
         return Ok(true);
     }
-    Err(Failure::new(PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "this statement was planned for another policy or request")
-        .detail("The policy was replaced within a transaction that goes on. No row was let through.")
-        .hint("Run the transaction again."))
+    Err(Failure::new(
+        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        "this statement was planned for another policy or request",
+    )
+    .detail("The policy was replaced within a transaction that goes on. No row was let through.")
+    .hint("Run the transaction again."))
 }
 
 /// Answers the planner, or does not.
@@ -79,12 +89,17 @@ pub(crate) unsafe fn support(node: *mut Node) -> *mut Node {
 
 /// # Safety
 /// A call of `tamis.allowed`.
-unsafe fn simplify(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::FuncExpr) -> Result<Option<*mut Node>, Failure> {
+unsafe fn simplify(
+    root: *mut pg_sys::PlannerInfo,
+    call: *mut pg_sys::FuncExpr,
+) -> Result<Option<*mut Node>, Failure> {
     // SAFETY: nodes of the planner, each looked at as what its tag says.
     unsafe {
         let arguments = (*call).args;
         let length = usize::try_from((*arguments).length).unwrap_or(0);
-        let (Some(policy), Some(layout)) = (constant(arguments, 0), constant(arguments, 1)) else { return Ok(None) };
+        let (Some(policy), Some(layout)) = (constant(arguments, 0), constant(arguments, 1)) else {
+            return Ok(None);
+        };
         // What is wrong with a call is said when it is evaluated.
         let Ok(layout) = Layout::from_json(&layout) else { return Ok(None) };
         if length != FIRST + layout.columns.len() {
@@ -109,7 +124,8 @@ unsafe fn simplify(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::FuncExpr) 
         if !root.is_null() && !(*root).glob.is_null() {
             (*(*root).glob).transientPlan = true;
         }
-        let key = pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false);
+        let key =
+            pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false);
         let key = pg_sys::lappend(std::ptr::null_mut(), key.cast());
         let planned = pg_sys::makeFuncExpr(
             planned,
@@ -161,7 +177,8 @@ unsafe fn constant(arguments: *mut List, number: usize) -> Option<String> {
 fn function(name: &CStr, types: &mut [pg_sys::Oid]) -> Option<pg_sys::Oid> {
     // SAFETY: names are C strings; the server copies what it keeps.
     unsafe {
-        let mut names = pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(c"tamis".as_ptr().cast_mut()).cast());
+        let mut names =
+            pg_sys::lappend(std::ptr::null_mut(), pg_sys::makeString(c"tamis".as_ptr().cast_mut()).cast());
         names = pg_sys::lappend(names, pg_sys::makeString(name.as_ptr().cast_mut()).cast());
         let oid = pg_sys::LookupFuncName(names, types.len() as c_int, types.as_ptr(), true);
         (oid != pg_sys::InvalidOid).then_some(oid)
@@ -173,7 +190,11 @@ fn function(name: &CStr, types: &mut [pg_sys::Oid]) -> Option<pg_sys::Oid> {
 ///
 /// # Safety
 /// The arguments of a call, and the planner's state or null.
-unsafe fn expression(root: *mut pg_sys::PlannerInfo, condition: &str, arguments: *mut List) -> Option<*mut Node> {
+unsafe fn expression(
+    root: *mut pg_sys::PlannerInfo,
+    condition: &str,
+    arguments: *mut List,
+) -> Option<*mut Node> {
     let text = CString::new(format!("SELECT {condition}")).ok()?;
     let _path = SystemPath::enter();
     // SAFETY: what the parser makes of a query with one expression.
@@ -195,7 +216,10 @@ unsafe fn expression(root: *mut pg_sys::PlannerInfo, condition: &str, arguments:
 
 /// The argument that a name in a condition stands for.
 #[pg_guard]
-unsafe extern "C-unwind" fn column(state: *mut pg_sys::ParseState, reference: *mut pg_sys::ColumnRef) -> *mut Node {
+unsafe extern "C-unwind" fn column(
+    state: *mut pg_sys::ParseState,
+    reference: *mut pg_sys::ColumnRef,
+) -> *mut Node {
     // SAFETY: the state is what `expression` makes; names are C strings.
     unsafe {
         let arguments = (*state).p_ref_hook_state.cast::<List>();

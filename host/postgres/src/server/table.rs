@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
 
 /// The schema of everything here.
@@ -16,7 +16,7 @@ pub(crate) enum Key<'a> {
     Long(i64),
 }
 
-/// A column of a row that was found.
+/// A row that was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     tuple: pg_sys::HeapTuple,
@@ -130,25 +130,11 @@ unsafe fn scan_key(column: i16, function: u32, value: Datum) -> pg_sys::ScanKeyD
             pg_sys::BTEqualStrategyNumber as u16,
             pg_sys::InvalidOid,
             pg_sys::C_COLLATION_OID,
-            Oid::from(function),
+            pg_sys::Oid::from(function),
             value,
         );
     }
     key
-}
-
-/// The name of a table as a query writes it; `None` if it is gone.
-pub(crate) fn name(table: Oid) -> Option<String> {
-    // SAFETY: what the server returns are C strings or null.
-    unsafe {
-        let name = pg_sys::get_rel_name(table);
-        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table));
-        if name.is_null() || schema.is_null() {
-            return None;
-        }
-        let quoted = pg_sys::quote_qualified_identifier(schema, name);
-        CStr::from_ptr(quoted).to_str().ok().map(str::to_owned)
-    }
 }
 
 /// A text as a query writes it.

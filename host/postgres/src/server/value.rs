@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::varlena::{varatt_is_4b_u, varsize_any_exhdr, vardata_any};
 use pgrx::FromDatum;
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::varlena::{varatt_is_4b_u, vardata_any, varsize_any_exhdr};
 use serde_json::{Map, Number, Value as Json};
 
 /// What a column holds, as far as policies can read it.
@@ -88,7 +88,9 @@ impl Value {
 
     /// The members of a JSON object that policies read, in place of [`Self::tell_apart`] of the whole.
     pub(crate) fn tell_members_apart(self, paths: &[Vec<String>], key: &mut Vec<u8>) {
-        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else { return self.tell_apart(key) };
+        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else {
+            return self.tell_apart(key);
+        };
         // SAFETY: the kind is JSONB; the copy, if there is one, lives as long as this row's memory.
         let root = unsafe { Aligned::of(datum) };
         for path in paths {
@@ -158,13 +160,19 @@ impl Value {
         };
         // What is nested too deep to be read is nothing that a policy can read.
         let unreadable = || Json::Array(vec![Json::Null]);
-        Some(text.to_str().ok().and_then(|text| tamis_core::input::parse_json(text).ok()).unwrap_or_else(unreadable))
+        Some(
+            text.to_str()
+                .ok()
+                .and_then(|text| tamis_core::input::parse_json(text).ok())
+                .unwrap_or_else(unreadable),
+        )
     }
 
     fn elements(self, element: Element) -> Option<Json> {
         let datum = self.datum?;
         // SAFETY: an array, by its kind.
-        let dimensions = unsafe { (*pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>()).ndim };
+        let dimensions =
+            unsafe { (*pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>()).ndim };
         if dimensions > 1 {
             // No set.
             return Some(Json::Array(vec![Json::Null]));
@@ -172,7 +180,7 @@ impl Value {
         // SAFETY: an array of elements of this type, by its kind.
         unsafe {
             match element {
-                Element::Bool => array::<bool>(datum, |value| Json::Bool(value)),
+                Element::Bool => array::<bool>(datum, Json::Bool),
                 Element::Int2 => array::<i16>(datum, Json::from),
                 Element::Int4 => array::<i32>(datum, Json::from),
                 Element::Int8 => array::<i64>(datum, Json::from),
@@ -213,7 +221,8 @@ impl Plain {
         let pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
         // SAFETY: as the caller says.
         unsafe {
-            let plain = varatt_is_4b_u(pointer) || pgrx::varlena::varatt_is_1b(pointer) && !pgrx::varlena::varatt_is_1b_e(pointer);
+            let plain = varatt_is_4b_u(pointer)
+                || pgrx::varlena::varatt_is_1b(pointer) && !pgrx::varlena::varatt_is_1b_e(pointer);
             Self(if plain { pointer } else { pg_sys::pg_detoast_datum_packed(pointer) })
         }
     }
@@ -268,22 +277,22 @@ unsafe fn member(container: *mut pg_sys::JsonbContainer, path: &[String], key: &
         if at.is_null() {
             return key.push(0);
         }
-        use pg_sys::jbvType::{jbvBinary, jbvBool, jbvNull, jbvNumeric, jbvString};
+        use pg_sys::jbvType as stored;
         match found.type_ {
-            jbvBinary if !rest.is_empty() => member(found.val.binary.data, rest, key),
+            stored::jbvBinary if !rest.is_empty() => member(found.val.binary.data, rest, key),
             _ if !rest.is_empty() => key.push(0),
-            jbvNull => key.push(0),
-            jbvBool => key.push(if found.val.boolean { 2 } else { 3 }),
-            jbvString => {
+            stored::jbvNull => key.push(0),
+            stored::jbvBool => key.push(if found.val.boolean { 2 } else { 3 }),
+            stored::jbvString => {
                 key.push(4);
                 let string = found.val.string;
                 with_bytes(key, std::slice::from_raw_parts(string.val.cast(), string.len as usize));
             }
-            jbvNumeric => {
+            stored::jbvNumeric => {
                 key.push(5);
                 with_bytes(key, Plain::of(Datum::from(found.val.numeric)).bytes());
             }
-            jbvBinary => {
+            stored::jbvBinary => {
                 key.push(6);
                 let binary = found.val.binary;
                 with_bytes(key, std::slice::from_raw_parts(binary.data.cast(), binary.len as usize));
