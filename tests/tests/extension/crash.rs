@@ -91,12 +91,8 @@ fn a_dump_restores_policies_and_protection() {
     admin.batch_execute("SELECT tamis.set_key('0123456789abcdef0123456789abcdef'::bytea)").unwrap();
     let restored = format!("{}_restored", database.name());
     admin.batch_execute(&format!("CREATE DATABASE {restored}")).unwrap();
-    let folder = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
-        .tempdir()
-        .unwrap();
     for format in ["plain", "custom"] {
-        let file = folder.path().join(format).display().to_string();
+        let file = format!("{}/{}.{format}", tamis_tests::extension::server().address(), database.name());
         let output = database.program("pg_dump", &["-d", database.name(), "-F", format, "-f", &file]);
         assert!(output.status.success(), "{output:?}");
         let output = match format {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use tamis_tests::extension::{Database, asked, code, count, person, said, server};
+use tamis_tests::extension::{Database, asked, count, person, said, server};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};
 
 const ALL: &str = "SELECT count(*) FROM docs";
@@ -66,12 +66,13 @@ fn a_policy_that_loops_is_cancelled_and_its_backend_can_be_ended() {
     let database = Database::new(server());
     let mut admin = database.documents();
     smuggle(&mut admin, &Module::filtering(FOREVER));
-    for (call, expected) in [("pg_cancel_backend", "57014"), ("pg_terminate_backend", "57P01")] {
+    for (call, expected) in [("pg_cancel_backend", Some("57014")), ("pg_terminate_backend", None)] {
         let mut app = patient(&database);
         let backend: i32 = app.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
         let running = std::thread::spawn(move || {
             let result = asked(&mut app, &person("acme", 3, &[]), ALL);
-            (code(result), app)
+            let error = result.unwrap_err();
+            (error.as_db_error().map(|said| said.code().code().to_owned()), app)
         });
         std::thread::sleep(Duration::from_millis(300));
         assert!(!running.is_finished());
@@ -79,7 +80,8 @@ fn a_policy_that_loops_is_cancelled_and_its_backend_can_be_ended() {
         admin.execute(&format!("SELECT {call}($1)"), &[&backend]).unwrap();
         let (said, mut app) = running.join().unwrap();
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        assert_eq!(said, expected);
+        // One that is ended may not come to say so.
+        assert!(said.as_deref() == expected || said.as_deref() == Some("57P01"), "{said:?}");
         assert_eq!(app.query_one("SELECT 1", &[]).is_ok(), call == "pg_cancel_backend");
     }
 }

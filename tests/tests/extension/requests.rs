@@ -1,6 +1,6 @@
 //! Who asks: set once for a transaction, by whoever may.
 
-use tamis_tests::extension::{Database, asked, code, count, load, person, said, server};
+use tamis_tests::extension::{Database, asked, code, count, load, person, said, server, token};
 
 const ALL: &str = "SELECT count(*) FROM docs";
 
@@ -166,48 +166,40 @@ fn a_token_is_a_request_if_it_is_signed_and_in_time() {
         )
         .unwrap();
     let mut app = database.app();
-    // Signed by PostgreSQL itself, which is none of our code.
-    admin.batch_execute("CREATE EXTENSION IF NOT EXISTS pgcrypto").unwrap();
-    let mut sign = |header: &str, claims: &str, key: &str| -> String {
-        let sql = "SELECT h || '.' || c || '.' || translate(encode(hmac(h || '.' || c, $3, 'sha256'), 'base64'), E'+/=\\n', '-_')
-            FROM (SELECT translate(encode(convert_to($1, 'UTF8'), 'base64'), E'+/=\\n', '-_') AS h,
-                         translate(encode(convert_to($2, 'UTF8'), 'base64'), E'+/=\\n', '-_') AS c) AS parts";
-        admin.query_one(sql, &[&header, &claims, &key]).unwrap().get(0)
-    };
     let key = "0123456789abcdef0123456789abcdef";
     let (hs256, later) = (r#"{"alg":"HS256","typ":"JWT"}"#, i64::MAX / 4);
-    let mut rows = |token: &str| -> Result<i64, postgres::Error> {
+    let mut rows = |signed: &str| -> Result<i64, postgres::Error> {
         let mut transaction = app.transaction()?;
-        transaction.execute("SELECT tamis.set_request_token($1)", &[&token])?;
+        transaction.execute("SELECT tamis.set_request_token($1)", &[&signed])?;
         Ok(transaction.query_one(ALL, &[])?.get(0))
     };
     let whole = format!(r#"{{"exp":{later},"tamis":{}}}"#, person("acme", 3, &[]));
     let claims = format!(r#"{{"exp":{later},"iss":"us","sub":"ann","tenant":"acme","level":1,"roles":[]}}"#);
-    let (whole, claims) = (sign(hs256, &whole, key), sign(hs256, &claims, key));
+    let (whole, claims) = (token(hs256, &whole, key), token(hs256, &claims, key));
     assert_eq!(rows(&whole).unwrap(), 200);
     assert_eq!(rows(&claims).unwrap(), 100);
 
     let admin_claims = format!(r#"{{"exp":{later},"sub":"ann","tenant":"acme","level":9,"roles":[]}}"#);
     let mut swapped: Vec<&str> = claims.split('.').collect();
-    let other = sign(hs256, &admin_claims, key);
+    let other = token(hs256, &admin_claims, key);
     swapped[1] = other.split('.').nth(1).unwrap();
-    for (token, detail) in [
-        (sign(hs256, &admin_claims, "another key that is long enough!"), "signature"),
+    for (signed, detail) in [
+        (token(hs256, &admin_claims, "another key that is long enough!"), "signature"),
         (swapped.join("."), "signature"),
-        (sign(r#"{"alg":"none"}"#, &admin_claims, key), "HS256"),
-        (sign(r#"{"alg":"HS512"}"#, &admin_claims, key), "HS256"),
-        (sign(r#"{"alg":"HS256","kid":"other"}"#, &admin_claims, key), "key is not known"),
-        (sign(hs256, r#"{"sub":"ann"}"#, key), "never expires"),
-        (sign(hs256, r#"{"sub":"ann","exp":1000}"#, key), "has expired"),
-        (sign(hs256, &format!(r#"{{"sub":"ann","exp":{later},"nbf":{later}}}"#), key), "not valid yet"),
-        (sign(hs256, &format!(r#"{{"exp":{later}}}"#), key), "subject"),
-        (sign(hs256, &format!(r#"{{"exp":{later},"sub":"a","sub":"b"}}"#), key), "JSON web token"),
+        (token(r#"{"alg":"none"}"#, &admin_claims, key), "HS256"),
+        (token(r#"{"alg":"HS512"}"#, &admin_claims, key), "HS256"),
+        (token(r#"{"alg":"HS256","kid":"other"}"#, &admin_claims, key), "key is not known"),
+        (token(hs256, r#"{"sub":"ann"}"#, key), "never expires"),
+        (token(hs256, r#"{"sub":"ann","exp":1000}"#, key), "has expired"),
+        (token(hs256, &format!(r#"{{"sub":"ann","exp":{later},"nbf":{later}}}"#), key), "not valid yet"),
+        (token(hs256, &format!(r#"{{"exp":{later}}}"#), key), "subject"),
+        (token(hs256, &format!(r#"{{"exp":{later},"sub":"a","sub":"b"}}"#), key), "JSON web token"),
         ("a.b".to_owned(), "JSON web token"),
         (String::new(), "JSON web token"),
         (format!("{claims}x"), "signature"),
         ("x".repeat(2 << 20), "megabyte"),
     ] {
-        let error = rows(&token).unwrap_err();
+        let error = rows(&signed).unwrap_err();
         assert_eq!(said(&error).code().code(), "28000", "{detail}");
         assert!(said(&error).detail().unwrap().contains(detail), "{detail}: {:?}", said(&error).detail());
     }
