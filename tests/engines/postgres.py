@@ -23,19 +23,24 @@ COLUMNS = {"Bool": "boolean", "Long": "bigint", "decimal": "double precision"}
 
 
 @contextlib.contextmanager
-def server():
-    """A connection to a new server, which ends with it."""
+def server(extension=None):
+    """A connection to a new server, which ends with it. Into its package, or rather a copy, go the files of an extension."""
     folder = tempfile.mkdtemp(prefix="pg-")
     user, package = [], PACKAGE
     if os.geteuid() == 0:
         # Who is not root may not be let into where the package lies.
         user = ["runuser", "-u", "nobody", "--"]
+    if user or extension:
         # Its libraries lie beside it.
         libraries = PACKAGE.with_name(f"{PACKAGE.name}.libs")
         for part in (PACKAGE, libraries):
             shutil.copytree(part, f"{folder}/{part.name}", symlinks=True)
         package = f"{folder}/{PACKAGE.name}"
+    if user:
         shutil.chown(folder, "nobody")
+    for file in pathlib.Path(extension).iterdir() if extension else []:
+        place = "lib" if file.suffix == ".so" else "share/extension"
+        shutil.copy(file, f"{package}/pginstall/{place}")
 
     def run(program, *arguments):
         command = [*user, f"{package}/pginstall/bin/{program}", "-D", f"{folder}/data", *arguments]

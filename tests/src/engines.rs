@@ -1,6 +1,6 @@
 //! Database engines that come as Python packages, for tests against the real thing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -73,20 +73,27 @@ pub struct Server {
 impl Server {
     /// PostgreSQL with pgvector. Its address is the folder of its socket.
     pub fn postgres() -> Self {
-        Self::start("tests/engines/serve_postgres.py")
+        Self::start("tests/engines/serve_postgres.py", None)
+    }
+
+    /// The same with the extension that `./run postgres` has built.
+    pub fn postgres_with_tamis() -> Self {
+        let built = target().join("postgres");
+        assert!(built.join("tamis.so").exists(), "the extension is missing: `./run postgres` builds it");
+        Self::start("tests/engines/serve_postgres.py", Some(&built))
     }
 
     /// What a search needs of Qdrant's REST interface, over its engine. Its address is a URL.
     pub fn qdrant() -> Self {
-        let mut server = Self::start("tests/engines/serve_qdrant.py");
+        let mut server = Self::start("tests/engines/serve_qdrant.py", None);
         server.address = format!("http://127.0.0.1:{}", server.address);
         server
     }
 
-    fn start(script: &str) -> Self {
-        let script = root().join(script);
-        let mut process =
-            Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    fn start(script: &str, argument: Option<&Path>) -> Self {
+        let mut command = Command::new(python());
+        command.arg(root().join(script)).args(argument);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();

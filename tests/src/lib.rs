@@ -2,6 +2,7 @@
 
 pub mod cedar;
 pub mod engines;
+pub mod extension;
 pub mod generate;
 pub mod hostile;
 pub mod readability;

@@ -28,6 +28,9 @@ const POOL_MEMORY: usize = 64 << 20;
 /// Memory of a freed slot that stays resident to be reused without page faults; a policy touches about this much.
 const POOL_KEEP_RESIDENT: usize = 64 << 10;
 
+/// Where nothing is reserved, a memory that grows is copied unless there is room behind it: so much.
+const MODEST_GROWTH: u64 = 1 << 20;
+
 /// How a [`Runtime`] is set up.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeConfig {
@@ -37,13 +40,27 @@ pub struct RuntimeConfig {
     pub cache: Option<Cache>,
 }
 
+/// How to live in a process that belongs to someone else, such as the backend of a database server: no thread is started, no
+/// signal handler is set, no address space is reserved beyond what a policy uses, and every access of a policy's memory is checked
+/// by its own code.
+///
+/// As there is no thread, there is no clock but what the process has: it calls [`Runtime::tick`], such as from a timer of its own.
+/// Until it does, a running policy looks neither at its deadline nor at `interrupted`.
+#[derive(Clone, Copy, Debug)]
+pub struct InProcess {
+    /// Whether a running policy should stop because someone wants the process to do something else. Asked at every tick, with the
+    /// policy's frames on the stack: it must only look, and neither unwind nor jump.
+    pub interrupted: fn() -> bool,
+}
+
 /// What all policies of a process share: the engine, the clock, the cache. Cloning shares it.
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
     fuel: bool,
     cache: Option<Arc<Cache>>,
-    _ticker: Arc<Ticker>,
+    interrupted: Option<fn() -> bool>,
+    _ticker: Option<Arc<Ticker>>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -61,19 +78,34 @@ impl Runtime {
     /// # Errors
     /// [`Error::Host`] if this machine cannot run WebAssembly or start a thread.
     pub fn new(config: RuntimeConfig) -> Result<Self, Error> {
-        let host =
-            |error: wasmtime::Error| Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"));
-        let mut engine_config = engine_config(config.fuel);
-        engine_config.enable_incremental_compilation(Arc::new(Functions::default())).map_err(host)?;
+        let mut engine_config = engine_config(config.fuel)?;
         engine_config.allocation_strategy(pool());
         let engine = Engine::new(&engine_config).or_else(|error| {
             tracing::warn!(%error, "no room for an instance pool; instances are allocated one by one");
             engine_config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Engine::new(&engine_config).map_err(host)
+            Engine::new(&engine_config).map_err(no_engine)
         })?;
         let ticker = Ticker::start(&engine)?;
         let cache = config.cache.map(Arc::new);
-        Ok(Self { engine, fuel: config.fuel, cache, _ticker: Arc::new(ticker) })
+        Ok(Self { engine, fuel: config.fuel, cache, interrupted: None, _ticker: Some(Arc::new(ticker)) })
+    }
+
+    /// Sets up an engine for a process that belongs to someone else.
+    ///
+    /// # Errors
+    /// [`Error::Host`] if this machine cannot run WebAssembly.
+    pub fn in_process(config: RuntimeConfig, process: InProcess) -> Result<Self, Error> {
+        let mut engine_config = engine_config(config.fuel)?;
+        live_modestly(&mut engine_config);
+        let engine = Engine::new(&engine_config).map_err(no_engine)?;
+        let cache = config.cache.map(Arc::new);
+        Ok(Self { engine, fuel: config.fuel, cache, interrupted: Some(process.interrupted), _ticker: None })
+    }
+
+    /// Makes running policies look at the clock and whether they are interrupted. For processes of others, which have no thread
+    /// that does: see [`InProcess`]. All that happens is that a number is counted up atomically, so signal handlers may call it.
+    pub fn tick(&self) {
+        self.engine.increment_epoch();
     }
 
     /// The process-wide runtime: no fuel, no cache. Set up at the first call.
@@ -96,9 +128,18 @@ impl Runtime {
     pub(crate) fn has_fuel(&self) -> bool {
         self.fuel
     }
+
+    /// Whether a running policy should stop for another reason than its deadline.
+    pub(crate) fn interrupted(&self) -> Option<fn() -> bool> {
+        self.interrupted
+    }
 }
 
-fn engine_config(fuel: bool) -> Config {
+fn no_engine(error: wasmtime::Error) -> Error {
+    Error::Host(format!("cannot set up the WebAssembly engine: {error:#}"))
+}
+
+fn engine_config(fuel: bool) -> Result<Config, Error> {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.consume_fuel(fuel);
@@ -108,7 +149,17 @@ fn engine_config(fuel: bool) -> Config {
     config.relaxed_simd_deterministic(true);
     config.wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::MULTI_MEMORY, false);
     config.wasm_backtrace_max_frames(None);
-    config
+    config.enable_incremental_compilation(Arc::new(Functions::default())).map_err(no_engine)?;
+    Ok(config)
+}
+
+/// What [`InProcess`] promises.
+fn live_modestly(config: &mut Config) {
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config.signals_based_traps(false);
+    config.memory_reservation(0);
+    config.memory_guard_size(0);
+    config.memory_reservation_for_growth(MODEST_GROWTH);
 }
 
 fn pool() -> InstanceAllocationStrategy {

@@ -38,7 +38,7 @@ mod watch;
 pub use batch::Verdict;
 pub use cache::Cache;
 pub use coded::Coded;
-pub use engine::{Runtime, RuntimeConfig};
+pub use engine::{InProcess, Runtime, RuntimeConfig};
 pub use error::Error;
 pub use handle::{Answer, Generation, PolicyHandle, SelfTest};
 pub use limits::Limits;

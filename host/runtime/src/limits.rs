@@ -66,9 +66,10 @@ impl StoreState {
         let mut store = Store::new(runtime.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
-        store.epoch_deadline_callback(|context| {
-            let late = Instant::now() >= context.data().deadline;
-            Ok(if late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        let interrupted = runtime.interrupted();
+        store.epoch_deadline_callback(move |context| {
+            let stop = Instant::now() >= context.data().deadline || interrupted.is_some_and(|asked| asked());
+            Ok(if stop { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
         begin(&mut store, Duration::ZERO)?;
         Ok(store)
@@ -116,6 +117,9 @@ pub(crate) fn blame(store: &Store<StoreState>, error: &wasmtime::Error) -> Error
         return Error::Host(format!("too many policy calls at once: {error}"));
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) if Instant::now() < state.deadline => {
+            Error::Host("the call was interrupted".to_owned())
+        }
         Some(Trap::Interrupt) => late(&state.limits),
         Some(Trap::OutOfFuel) => {
             let fuel = state.limits.fuel.unwrap_or_default();

@@ -218,6 +218,11 @@ impl Policy {
         self.shared.columns.is_some()
     }
 
+    /// Whether it may decide otherwise on a chunk because of its id. One that decides on batches says which columns it wants.
+    pub fn reads_ids(&self) -> bool {
+        self.shared.columns.as_ref().is_none_or(|columns| columns.contains(&Column::Id))
+    }
+
     pub(crate) fn rewrites(&self) -> &Rewrites {
         &self.shared.rewrites
     }

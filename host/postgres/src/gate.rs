@@ -1,0 +1,225 @@
+//! One policy for one request: rows in, yes or no out. What was decided before is remembered.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hashbrown::HashMap;
+use pgrx::pg_sys::errcodes::PgSqlErrorCode;
+use tamis_core::request::{INDEX, RETRIEVE};
+use tamis_core::{Chunk, Redaction, Request};
+use tamis_runtime::{Admission, Error, Policy, Session};
+
+use crate::error::Failure;
+use crate::layout::{Column, Layout};
+use crate::server::call::Call;
+use crate::server::clock::Ticking;
+use crate::server::process;
+use crate::server::value::Kind;
+use crate::{request, serving};
+
+/// Bytes of decisions that are remembered of one policy and request; past this all are forgotten.
+const MAX_REMEMBERED: usize = 8 << 20;
+/// What a remembered decision takes besides its key.
+const ENTRY: usize = 48;
+/// Arguments before those of the row.
+const FIRST: usize = 2;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// May this be read?
+    Retrieve,
+    /// May this be stored?
+    Index,
+}
+
+/// What decisions are remembered by, besides the values of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    policy: String,
+    action: Action,
+    layout: String,
+    kinds: Vec<Kind>,
+}
+
+/// A policy, prepared for a request and for rows of one layout.
+pub(crate) struct Gate {
+    name: String,
+    policy: Policy,
+    request: Request,
+    action: Action,
+    session: Option<Session>,
+    remembered: HashMap<Box<[u8]>, bool>,
+    bytes: usize,
+}
+
+impl Gate {
+    pub(crate) fn new(place: &Place, policy: Policy, request: Request) -> Self {
+        let request = request.with_action(match place.action {
+            Action::Retrieve => RETRIEVE,
+            Action::Index => INDEX,
+        });
+        let (name, action) = (place.policy.clone(), place.action);
+        Self { name, policy, request, action, session: None, remembered: HashMap::new(), bytes: 0 }
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn decide(&mut self, chunk: &Chunk) -> Result<bool, Failure> {
+        let decided = self.ask(chunk);
+        decided.map_err(|error| {
+            // After an error a session answers nothing more.
+            self.session = None;
+            // If the statement was cancelled, the server says so.
+            process::check_interrupts();
+            Failure::undecided(&self.name, &format!("{:x}", self.policy.digest()), &error)
+        })
+    }
+
+    fn ask(&mut self, chunk: &Chunk) -> Result<bool, Error> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(self.policy.session(&self.request)?),
+        };
+        let chunks = std::slice::from_ref(chunk);
+        Ok(match self.action {
+            // A row is shown whole or not at all.
+            Action::Retrieve => session
+                .filter(chunks)?
+                .first()
+                .is_some_and(|decision| decision.allow && decision.redaction == Redaction::default()),
+            Action::Index => matches!(session.admit(chunks)?.first(), Some(Admission::Admitted)),
+        })
+    }
+
+    fn remember(&mut self, key: &[u8], allowed: bool) {
+        if self.bytes > MAX_REMEMBERED {
+            self.remembered.clear();
+            self.bytes = 0;
+        }
+        self.bytes += key.len() + ENTRY;
+        self.remembered.insert(key.into(), allowed);
+    }
+}
+
+/// A place in a statement where rows are decided on.
+pub(crate) struct Site {
+    /// Which request this is for.
+    serial: u64,
+    /// Whether the policy and the layout are the same for all rows.
+    is_fixed: bool,
+    /// None without a request.
+    decider: Option<Decider>,
+}
+
+struct Decider {
+    gate: Rc<RefCell<Gate>>,
+    layout: Layout,
+    kinds: Vec<Kind>,
+    /// What of the attributes the policy reads, if they are in one column.
+    members: Vec<Vec<String>>,
+    /// Whether each row is its own case.
+    reads_ids: bool,
+    key: Vec<u8>,
+    _ticking: Ticking,
+}
+
+/// Decides on the row that the arguments are.
+pub(crate) fn decide(call: Call, action: Action) -> Result<bool, Failure> {
+    let serial = request::serial();
+    let site = match call.kept() {
+        Some(site) if site.is_fixed && site.serial == serial => site,
+        _ => call.keep(Site {
+            serial,
+            is_fixed: call.is_fixed(0) && call.is_fixed(1),
+            decider: decider(call, action)?,
+        }),
+    };
+    // No request, no rows.
+    site.decider.as_mut().map_or(Ok(false), |decider| decider.decide(call))
+}
+
+fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
+    if process::is_restricted() {
+        let message = "rows that Tamis protects cannot be kept for others";
+        return Err(Failure::new(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+            .detail("A materialised view would show everybody what one request may read.")
+            .hint(
+                "Use a view with security_invoker, or refresh as a role that bypasses row-level security.",
+            ));
+    }
+    let wrong = |detail: String| {
+        Failure::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "not a row that a policy can be asked about",
+        )
+        .detail(detail)
+        .hint("tamis.protect writes these calls.")
+    };
+    if call.is_variadic() {
+        return Err(wrong("VARIADIC is not supported.".to_owned()));
+    }
+    let text = |number| call.argument(number, Kind::Text).text();
+    let name = text(0).ok_or_else(|| wrong("The policy is NULL.".to_owned()))?;
+    let layout = text(1).ok_or_else(|| wrong("The layout is NULL.".to_owned()))?;
+    let kinds: Vec<Kind> = (FIRST..call.arguments()).map(|number| call.kind(number)).collect();
+    let place = Place { policy: name, action, layout, kinds: kinds.clone() };
+    let Some(gate) = request::gate(&place, || serving::policy(&place.policy))? else { return Ok(None) };
+    let layout = Layout::from_json(&place.layout).map_err(|error| wrong(format!("The layout: {error}")))?;
+    if kinds.len() != layout.columns.len() {
+        return Err(wrong(format!(
+            "There are {} columns, and values of {}.",
+            layout.columns.len(),
+            kinds.len()
+        )));
+    }
+    if let Some((column, kind)) =
+        layout.columns.iter().zip(&kinds).find(|(column, kind)| !Layout::takes(column, **kind))
+    {
+        return Err(wrong(format!("{column:?} cannot be of the type {kind:?}.")));
+    }
+    let borrowed = gate.borrow();
+    let policy = borrowed.policy();
+    let footprint: Vec<Vec<String>> =
+        policy.manifest().footprint.iter().map(|entry| entry.attribute.path.clone()).collect();
+    let (members, reads_ids) = (layout.members(&footprint), policy.reads_ids());
+    drop(borrowed);
+    if let Some(path) = layout.lacks(&footprint) {
+        let message =
+            format!("policy \"{}\" reads an attribute that its table is not known to have", place.policy);
+        return Err(Failure::new(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, message)
+            .detail(format!("It is `{}`. No row was let through.", path.join(".")))
+            .hint("Protect the table again with tamis.protect."));
+    }
+    let _ticking = Ticking::start();
+    Ok(Some(Decider { gate, layout, kinds, members, reads_ids, key: Vec::new(), _ticking }))
+}
+
+impl Decider {
+    fn decide(&mut self, call: Call) -> Result<bool, Failure> {
+        let value = |number: usize| {
+            let kind = self.kinds.get(number).copied().unwrap_or(Kind::Text);
+            call.argument(FIRST + number, kind)
+        };
+        let mut gate = self.gate.borrow_mut();
+        if self.reads_ids {
+            return self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk));
+        }
+        self.key.clear();
+        for (number, column) in self.layout.columns.iter().enumerate() {
+            match column {
+                Column::Id => {}
+                Column::Attributes => value(number).tell_members_apart(&self.members, &mut self.key),
+                Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
+            }
+        }
+        if let Some(allowed) = gate.remembered.get(self.key.as_slice()) {
+            return Ok(*allowed);
+        }
+        let allowed = self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk))?;
+        gate.remember(&self.key, allowed);
+        Ok(allowed)
+    }
+}

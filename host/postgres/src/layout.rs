@@ -1,0 +1,154 @@
+//! What the columns of a protected table are to a policy.
+
+use serde::Deserialize;
+use tamis_core::EntityUid;
+use tamis_core::chunk::DEFAULT_TYPE;
+use tamis_core::{Chunk, InputError, input};
+
+use crate::server::value::{Kind, Value, object};
+
+/// What the arguments of `tamis.allowed` are, in order. As JSON:
+/// `{"type": "Chunk", "columns": ["id", "ancestors", "attributes", ["tenant"], ["owner", "team"]], "absent": [["embargo"]]}`, where an
+/// array is the path of the attribute that the argument is, and `attributes` an object of all that have no argument of their own and
+/// are not absent from all rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) entity_type: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) absent: Vec<Vec<String>>,
+}
+
+/// What one column is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    Id,
+    Ancestors,
+    Attributes,
+    Attribute(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLayout {
+    #[serde(rename = "type")]
+    entity_type: Option<String>,
+    columns: Vec<RawColumn>,
+    #[serde(default)]
+    absent: Vec<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawColumn {
+    Named(Named),
+    Path(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Named {
+    Id,
+    Ancestors,
+    Attributes,
+}
+
+impl Layout {
+    pub(crate) fn from_json(text: &str) -> Result<Self, InputError> {
+        let raw: RawLayout = input::parse(text)?;
+        let column = |raw| match raw {
+            RawColumn::Named(Named::Id) => Ok(Column::Id),
+            RawColumn::Named(Named::Ancestors) => Ok(Column::Ancestors),
+            RawColumn::Named(Named::Attributes) => Ok(Column::Attributes),
+            RawColumn::Path(path) if path.is_empty() => Err(InputError::new("columns", "has an empty path")),
+            RawColumn::Path(path) => Ok(Column::Attribute(path)),
+        };
+        Ok(Self {
+            entity_type: raw.entity_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+            columns: raw.columns.into_iter().map(column).collect::<Result<_, _>>()?,
+            absent: raw.absent,
+        })
+    }
+
+    /// Whether an argument of this kind can be this.
+    pub(crate) fn takes(column: &Column, kind: Kind) -> bool {
+        match (column, kind) {
+            (Column::Id, _) => !matches!(kind, Kind::Array(_) | Kind::Jsonb),
+            (Column::Ancestors, kind) => kind == Kind::of(pgrx::pg_sys::TEXTARRAYOID),
+            (Column::Attributes, kind) => kind == Kind::Jsonb,
+            (Column::Attribute(_), kind) => !matches!(kind, Kind::Other(_)),
+        }
+    }
+
+    /// The chunk that a row is. `None` if it cannot be read: such a row is nobody's.
+    pub(crate) fn chunk(&self, values: impl Fn(usize) -> Value) -> Option<Chunk> {
+        let mut chunk = Chunk::new("");
+        chunk.uid.entity_type.clone_from(&self.entity_type);
+        let place = |wanted: &Column| self.columns.iter().position(|column| column == wanted).map(&values);
+        if let Some(id) = place(&Column::Id) {
+            chunk.uid.id = id.text()?;
+        }
+        if let Some(ancestors) = place(&Column::Ancestors).filter(|value| !value.is_null()) {
+            let read = |key: &String| input::parse::<(String, String)>(key).ok();
+            let uid = |key: &String| read(key).map(|(entity_type, id)| EntityUid { entity_type, id });
+            chunk.ancestors = ancestors.texts()?.iter().map(uid).collect::<Option<_>>()?;
+        }
+        if let Some(attributes) = place(&Column::Attributes).and_then(Value::json) {
+            chunk.attributes = object(attributes);
+        }
+        for (number, column) in self.columns.iter().enumerate() {
+            if let Column::Attribute(path) = column {
+                put(&mut chunk.attributes, path, values(number).json());
+            }
+        }
+        for path in &self.absent {
+            put(&mut chunk.attributes, path, None);
+        }
+        Some(chunk)
+    }
+
+    /// An attribute that is read and of which it is not said where it is.
+    pub(crate) fn lacks<'a>(&self, footprint: &'a [Vec<String>]) -> Option<&'a Vec<String>> {
+        let has = |path: &Vec<String>| {
+            let is = |column: &Column| match column {
+                Column::Attributes => true,
+                Column::Attribute(own) => path.starts_with(own),
+                Column::Id | Column::Ancestors => false,
+            };
+            self.absent.contains(path) || self.columns.iter().any(is)
+        };
+        footprint.iter().find(|path| !has(path))
+    }
+
+    /// The paths that are read inside the object of all attributes, as these are what a policy reads.
+    pub(crate) fn members(&self, footprint: &[Vec<String>]) -> Vec<Vec<String>> {
+        let has_column = |path: &Vec<String>| {
+            self.columns
+                .iter()
+                .any(|column| matches!(column, Column::Attribute(own) if path.starts_with(own)))
+        };
+        footprint.iter().filter(|path| !has_column(path) && !self.absent.contains(path)).cloned().collect()
+    }
+}
+
+/// Makes the member at a path this one, or nothing. What stands in its way gives way.
+fn put(object: &mut tamis_core::Attributes, path: &[String], value: Option<serde_json::Value>) {
+    use serde_json::{Map, Value as Json};
+    match (path, value) {
+        ([name], Some(value)) => {
+            object.insert(name.clone(), value);
+        }
+        ([name], None) => {
+            object.remove(name);
+        }
+        ([name, rest @ ..], value) => {
+            let inner = object.entry(name.clone()).or_insert_with(|| Json::Object(Map::new()));
+            if !inner.is_object() {
+                *inner = Json::Object(Map::new());
+            }
+            if let Json::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+        ([], _) => {}
+    }
+}

@@ -1,0 +1,129 @@
+//! The request of the current transaction: set once, gone when the transaction ends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use pgrx::pg_sys::errcodes::PgSqlErrorCode;
+use serde_json::{Value as Json, json};
+use tamis_core::Request;
+use tamis_core::request::RETRIEVE;
+use tamis_runtime::Policy;
+
+use crate::error::Failure;
+use crate::gate::{Gate, Place};
+use crate::server::{plan, process};
+
+/// Gates that are open at once: one for each policy, action and layout that a transaction uses. Past this all are made anew.
+const MAX_GATES: usize = 64;
+
+struct Current {
+    /// What was set, to be told from another.
+    json: Json,
+    request: Request,
+    gates: HashMap<Place, Open>,
+}
+
+/// A gate, and the statement that looked last whether its policy still serves.
+struct Open {
+    gate: Rc<RefCell<Gate>>,
+    statement: (i64, u32),
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    static SERIAL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Sets the request of the current transaction. The action may be left out, as each gate has its own.
+pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
+    if let Json::Object(members) = &mut json {
+        members.entry("action").or_insert_with(|| json!({"name": RETRIEVE}));
+    }
+    let is_same = CURRENT.with_borrow(|current| current.as_ref().map(|current| current.json == json));
+    match is_same {
+        Some(true) => return Ok(()),
+        Some(false) => {
+            let message = "this transaction has another request already";
+            return Err(Failure::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .detail("A request is set once and stays until the transaction ends, whatever is rolled back inside of it.")
+                .hint("Begin a transaction for each request."));
+        }
+        None => {}
+    }
+    let request = Request::from_json(&json.to_string()).map_err(|error| {
+        Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a request")
+            .detail(error)
+            .hint(r#"It is like {"subject": {"type": "User", "id": "alice"}}."#)
+    })?;
+    process::at_end_of_transactions(forget);
+    CURRENT.set(Some(Current { json, request, gates: HashMap::new() }));
+    advance();
+    Ok(())
+}
+
+/// The request as it was set.
+pub(crate) fn json() -> Option<Json> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|current| current.json.clone()))
+}
+
+/// The request.
+pub(crate) fn current() -> Option<Request> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|current| current.request.clone()))
+}
+
+/// Tells one request, or the lack of one, from those before and after.
+pub(crate) fn serial() -> u64 {
+    SERIAL.get()
+}
+
+fn advance() {
+    plan::forget();
+    SERIAL.set(SERIAL.get().wrapping_add(1));
+}
+
+fn forget() {
+    if CURRENT.take().is_some() {
+        advance();
+    }
+}
+
+/// The gate at a place, with the policy that `serving` finds: once for each statement. `None` if there is no request.
+pub(crate) fn gate(
+    place: &Place,
+    serving: impl FnOnce() -> Result<Policy, Failure>,
+) -> Result<Option<Rc<RefCell<Gate>>>, Failure> {
+    let statement = process::statement();
+    let Some((known, request)) = CURRENT.with_borrow(|current| {
+        let current = current.as_ref()?;
+        let known = current.gates.get(place).map(|open| (Rc::clone(&open.gate), open.statement));
+        Some((known, current.request.clone()))
+    }) else {
+        return Ok(None);
+    };
+    if let Some((gate, looked)) = &known
+        && *looked == statement
+    {
+        return Ok(Some(Rc::clone(gate)));
+    }
+    // May end the statement, so nothing is borrowed.
+    let policy = serving()?;
+    let gate = match known {
+        Some((gate, _)) if same(&gate.borrow(), &policy) => gate,
+        _ => Rc::new(RefCell::new(Gate::new(place, policy, request))),
+    };
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            if current.gates.len() >= MAX_GATES {
+                current.gates.clear();
+            }
+            current.gates.insert(place.clone(), Open { gate: Rc::clone(&gate), statement });
+        }
+    });
+    Ok(Some(gate))
+}
+
+/// Whether a gate has this policy, with these limits.
+fn same(gate: &Gate, policy: &Policy) -> bool {
+    gate.policy().digest() == policy.digest() && gate.policy().limits() == policy.limits()
+}

@@ -1,0 +1,90 @@
+//! A call of a function with any number of arguments: what they are, and what is kept from one call to the next.
+
+use std::ffi::c_int;
+
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys::{self, FunctionCallInfo};
+
+use super::value::{Kind, Value};
+
+/// The arguments of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Call(FunctionCallInfo);
+
+impl Call {
+    /// # Safety
+    /// What the server calls a function with, for as long as the call lasts.
+    pub(crate) unsafe fn new(info: FunctionCallInfo) -> Self {
+        Self(info)
+    }
+
+    pub(crate) fn arguments(self) -> usize {
+        // SAFETY: as `new` says.
+        usize::from(unsafe { (*self.0).nargs }.unsigned_abs())
+    }
+
+    /// An argument of a kind that was asked for before.
+    pub(crate) fn argument(self, number: usize, kind: Kind) -> Value {
+        // SAFETY: as `new` says, and the array has so many.
+        let argument = unsafe {
+            if number >= self.arguments() {
+                return Value { kind, datum: None };
+            }
+            *(*self.0).args.as_ptr().add(number)
+        };
+        Value { kind, datum: (!argument.isnull).then_some(argument.value) }
+    }
+
+    pub(crate) fn kind(self, number: usize) -> Kind {
+        // SAFETY: as `new` says. A number that there is not has no type.
+        Kind::of(unsafe { pg_sys::get_fn_expr_argtype((*self.0).flinfo, number as c_int) })
+    }
+
+    /// Whether the argument is the same in all calls from this place.
+    pub(crate) fn is_fixed(self, number: usize) -> bool {
+        // SAFETY: as `new` says.
+        unsafe { pg_sys::get_fn_expr_arg_stable((*self.0).flinfo, number as c_int) }
+    }
+
+    /// Whether the last argument is an array of arguments.
+    pub(crate) fn is_variadic(self) -> bool {
+        // SAFETY: as `new` says.
+        unsafe { pg_sys::get_fn_expr_variadic((*self.0).flinfo) }
+    }
+
+    /// The number that this place has noted, if it has. Not for a place that keeps something.
+    pub(crate) fn noted(self) -> Option<u64> {
+        // SAFETY: as `new` says; the pointer is a number, and points nowhere.
+        let noted = unsafe { (*(*self.0).flinfo).fn_extra } as usize as u64;
+        noted.checked_sub(1)
+    }
+
+    /// Notes a number until the server forgets this place.
+    pub(crate) fn note(self, number: u64) {
+        // SAFETY: as `new` says.
+        unsafe { (*(*self.0).flinfo).fn_extra = number.wrapping_add(1) as usize as *mut std::ffi::c_void }
+    }
+
+    /// What this place has kept, if it has. The type must be the one that [`Self::keep`] was called with, which is one for all of
+    /// this library.
+    pub(crate) fn kept(self) -> Option<&'static mut crate::gate::Site> {
+        // SAFETY: only `keep` writes this, with a site; it lives as long as the server knows the place. The reference does not
+        // leave the call.
+        unsafe { (*(*self.0).flinfo).fn_extra.cast::<crate::gate::Site>().as_mut() }
+    }
+
+    /// Keeps something until the server forgets this place.
+    pub(crate) fn keep(self, site: crate::gate::Site) -> &'static mut crate::gate::Site {
+        // SAFETY: as `new` says; the pointer is to what lives as long as the context, in which the place is.
+        unsafe {
+            let info = (*self.0).flinfo;
+            if let Some(old) = self.kept() {
+                *old = site;
+                return old;
+            }
+            let kept = PgMemoryContexts::For((*info).fn_mcxt).leak_and_drop_on_delete(site);
+            (*info).fn_extra = kept.cast();
+            &mut *kept
+        }
+    }
+}

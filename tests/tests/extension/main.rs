@@ -1,0 +1,18 @@
+//! The PostgreSQL extension on a real server: nobody reads or writes a row that the policy does not allow, by whatever way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failure of the test"
+)]
+
+mod crash;
+mod input;
+mod interrupts;
+mod policies;
+mod requests;
+mod rows;
+mod search;
+mod swaps;
+mod ways;
