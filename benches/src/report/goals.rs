@@ -127,8 +127,12 @@ fn scaling(data: &Data) -> Vec<Line> {
             growth(POLICIES, "each chunk, coded", 10, 10_000)?,
         );
         let prepare = data.get(POLICIES, "preparing a request", 10_000)?;
-        let said =
-            format!("{map:.2} times ten, {coded:.2} coded; preparing a request takes {}", time(prepare));
+        let rewrite = data.get(POLICIES, "rewrite, new request", 10_000)?;
+        let said = format!(
+            "each chunk {map:.2} times ten, {coded:.2} coded. But preparing a request takes {}, a rewrite {}",
+            time(prepare),
+            time(rewrite)
+        );
         Some((said, map.max(coded) <= 2.0))
     };
     let threads = || {

@@ -144,7 +144,10 @@ fn draw_lines(path: &Path, title: &str, over: &str, lines: &[(&str, Vec<(f64, f6
         .margin_right(10)
         .x_label_area_size(40)
         .y_label_area_size(78)
-        .build_cartesian_2d((left..right).log_scale(), (low / 1.5..high * 1.5).log_scale())?;
+        .build_cartesian_2d(
+            (left..right).log_scale(),
+            (decade(low, f64::floor)..decade(high, f64::ceil)).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -173,6 +176,11 @@ fn draw_lines(path: &Path, title: &str, over: &str, lines: &[(&str, Vec<(f64, f6
         )?;
     }
     Ok(area.present()?)
+}
+
+/// The power of ten next to a number: axes from one to another have a label at each.
+fn decade(value: f64, round: fn(f64) -> f64) -> f64 {
+    10_f64.powf(round(value.log10()))
 }
 
 fn last(line: &[(f64, f64)]) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tamis_core::{Chunk, Query, Request, request};
 use tamis_runtime::{Policy, Runtime};
 
@@ -82,11 +82,17 @@ pub(super) fn all(subject: &Subject, batches: &[u32]) -> Result<Vec<Measured>> {
     let progress = output::progress("measuring", batches.len() + 4);
     let mut measured = Vec::new();
     for batch in batches {
-        measured.push(filter(subject, *batch)?);
+        measured.push(filter(subject, *batch).with_context(|| format!("a batch of {batch} chunks"))?);
         progress.inc(1);
     }
-    for measure in [first_chunk, rewrite_anew, rewrite_again, load] {
-        measured.push(measure(subject)?);
+    let calls: [(&str, fn(&Subject) -> Result<Measured>); 4] = [
+        ("the first chunk of a request", first_chunk),
+        ("a rewrite", rewrite_anew),
+        ("a rewrite that was asked before", rewrite_again),
+        ("loading the policy", load),
+    ];
+    for (what, measure) in calls {
+        measured.push(measure(subject).context(what)?);
         progress.inc(1);
     }
     progress.finish_and_clear();

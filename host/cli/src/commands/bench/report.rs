@@ -50,7 +50,7 @@ fn people(record: &Record, changes: Option<&[Change]>) -> Result<()> {
     output::line(&format!("  {} chunks, {} of them allowed\n", record.chunks, record.allowed))?;
     let mut header = vec!["", "p50", "p99", "instructions", "per"];
     if changes.is_some() {
-        header.extend(["before", "time", "instructions"]);
+        header.extend(["earlier", "time", "instructions"]);
     }
     let mut table = output::Table::new(header);
     for row in &record.measured {
