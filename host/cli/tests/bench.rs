@@ -130,11 +130,19 @@ fn a_chunk_may_take_so_much() {
 fn what_cannot_be_compared_with_is_refused_before_anything_is_measured() {
     let folder = folder();
     folder.write("other.json", "{\"chunks\": 1}");
-    folder.write("newer.json", json!({"version": 2, "policy": "", "digest": "", "chunks": 1, "allowed": 1, "measured": [], "peak_memory_bytes": null}).to_string());
+    let record = |version: u32| {
+        let record = json!({
+            "version": version, "policy": "", "digest": "", "chunks": 1, "allowed": 1, "measured": [], "peak_memory_bytes": null,
+        });
+        record.to_string()
+    };
+    folder.write("empty.json", record(1));
+    folder.write("newer.json", record(2));
     for (more, code, said) in [
         (" --compare missing.json", 1, "missing.json"),
         (" --compare other.json", 1, "other.json: this is no run that `tamis bench --save` has written"),
         (" --compare newer.json", 1, "newer.json: its form is 2, and only 1 can be compared with"),
+        (" --compare empty.json --fail-over 10", 1, "empty.json: it was measured with other batches"),
         (" --fail-over 10", 2, "--compare"),
         (" --compare last.json --fail-over=-3", 2, "--fail-over"),
         (" --compare last.json --fail-over ten", 2, "a number that is not negative is wanted"),

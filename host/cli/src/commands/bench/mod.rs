@@ -24,8 +24,9 @@ use crate::source::{self, Validation};
 const BATCHES: [u32; 4] = [1, 10, 100, 1000];
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
+    let batches = args.batch.map_or(BATCHES.to_vec(), |batch| vec![batch]);
     // Before anything takes time.
-    let earlier = earlier(args)?;
+    let earlier = earlier(args, &batches)?;
     let PolicyArgs { policy, schema, host } = &args.asked.policy;
     let bytes = source::component(policy, schema.as_ref(), Validation::Required)?;
     let limits = input::limits(host);
@@ -48,7 +49,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
         chunks,
         time: Duration::from_secs_f64(args.seconds),
     };
-    let batches = args.batch.map_or(BATCHES.to_vec(), |batch| vec![batch]);
     let record = Record::of(&subject, measure::all(&subject, &batches)?)?;
     let changes = earlier.as_ref().map(|earlier| compare::changes(earlier, &record));
     let verdicts = compare::judge(args, &record, changes.as_deref().unwrap_or_default());
@@ -64,11 +64,16 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
 }
 
 /// The run to compare with. A file that this run will write need not be there yet.
-fn earlier(args: &BenchArgs) -> Result<Option<Record>> {
+fn earlier(args: &BenchArgs, batches: &[u32]) -> Result<Option<Record>> {
     let Some(path) = &args.compare else { return Ok(None) };
     if args.save.as_ref() == Some(path) && !path.try_exists()? {
         eprintln!("{}: nothing to compare with yet", path.display());
         return Ok(None);
     }
-    Record::read(path).map(Some)
+    let earlier = Record::read(path)?;
+    // What is not compared would pass for what is fast enough.
+    if args.fail_over.is_some() && !earlier.has_batches(batches) {
+        bail!("{}: it was measured with other batches: ask for the same --batch", path.display());
+    }
+    Ok(Some(earlier))
 }

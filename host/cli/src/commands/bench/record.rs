@@ -68,6 +68,11 @@ impl Record {
         Ok(record)
     }
 
+    /// Whether batches of all these sizes were measured.
+    pub(super) fn has_batches(&self, batches: &[u32]) -> bool {
+        batches.iter().all(|batch| self.measured.iter().any(|row| row.batch == Some(*batch)))
+    }
+
     /// The row about the largest batches.
     pub(super) fn largest(&self) -> Option<&Row> {
         self.measured.iter().filter(|row| row.batch.is_some()).max_by_key(|row| row.batch)
