@@ -1,6 +1,7 @@
-//! One decision per chunk: native Rust, bare wasmtime, and Tamis by batch size. All on the same chunks.
+//! One decision per chunk under a policy in Rust: native, by bare wasmtime, and by Tamis in batches of several sizes. All on the same chunks.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tamis_benches::bare::{Bare, BareChunk};
@@ -29,36 +30,40 @@ fn filter(criterion: &mut Criterion) {
         assert_eq!(decision.allow, bare.allows(&bare_chunks[number]));
     }
 
-    let mut group = criterion.benchmark_group("filter");
+    let mut group = criterion.benchmark_group("decide, a policy in Rust");
     for batch in [1_usize, 10, 100, 1000] {
         group.throughput(Throughput::Elements(batch as u64));
-        group.bench_with_input(BenchmarkId::new("native struct", batch), &batch, |bencher, batch| {
+        group.bench_with_input(BenchmarkId::new("native, struct", batch), &batch, |bencher, batch| {
             bencher.iter(|| {
                 let allowed =
                     documents[..*batch].iter().filter(|document| on_struct(&person, black_box(document)));
                 allowed.count()
             });
         });
-        group.bench_with_input(BenchmarkId::new("native json", batch), &batch, |bencher, batch| {
+        group.bench_with_input(BenchmarkId::new("native, JSON map", batch), &batch, |bencher, batch| {
             bencher.iter(|| {
                 let allows =
                     |chunk: &&tamis_core::Chunk| on_json(&person, black_box(&chunk.attributes)) == Some(true);
                 chunks[..*batch].iter().filter(allows).count()
             });
         });
-        group.bench_with_input(BenchmarkId::new("bare wasmtime", batch), &batch, |bencher, batch| {
+        group.bench_with_input(BenchmarkId::new("bare wasmtime, typed", batch), &batch, |bencher, batch| {
             bencher
                 .iter(|| bare_chunks[..*batch].iter().filter(|chunk| bare.allows(black_box(chunk))).count());
         });
         let mut session = policy.session(&request).expect("session");
-        group.bench_with_input(BenchmarkId::new("tamis typed", batch), &batch, |bencher, batch| {
-            bencher.iter(|| session.explain(black_box(&chunks[..*batch])).expect("decisions").len());
-        });
-        group.bench_with_input(BenchmarkId::new("tamis batch", batch), &batch, |bencher, batch| {
+        group.bench_with_input(
+            BenchmarkId::new("tamis, typed, with reasons", batch),
+            &batch,
+            |bencher, batch| {
+                bencher.iter(|| session.explain(black_box(&chunks[..*batch])).expect("decisions").len());
+            },
+        );
+        group.bench_with_input(BenchmarkId::new("tamis, JSON map", batch), &batch, |bencher, batch| {
             bencher.iter(|| session.filter(black_box(&chunks[..*batch])).expect("decisions").len());
         });
         group.bench_with_input(
-            BenchmarkId::new("tamis batch, new request", batch),
+            BenchmarkId::new("tamis, JSON map, new request", batch),
             &batch,
             |bencher, batch| {
                 bencher
@@ -75,7 +80,7 @@ fn rewrite(criterion: &mut Criterion) {
         Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
     let mut query = queries();
     let mut session = policy.session(&request).expect("session");
-    let mut group = criterion.benchmark_group("rewrite");
+    let mut group = criterion.benchmark_group("rewrite, a policy in Rust");
     group.bench_function("prepared request", |bencher| {
         bencher.iter(|| session.rewrite(&query()).expect("rewrite"))
     });
@@ -85,5 +90,12 @@ fn rewrite(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, filter, rewrite);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .nresamples(2000);
+    targets = filter, rewrite
+}
 criterion_main!(benches);

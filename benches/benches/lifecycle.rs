@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tamis_benches::cedar::{CLEARANCE, component};
@@ -71,5 +72,12 @@ fn replace_cedar(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, instantiate, load, replace, replace_cedar);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .nresamples(2000);
+    targets = instantiate, load, replace, replace_cedar
+}
 criterion_main!(benches);

@@ -4,7 +4,15 @@
 
 pub mod bare;
 pub mod cedar;
+pub mod figures;
+pub mod machine;
 pub mod native;
+pub mod opa;
+pub mod rego;
+pub mod report;
+pub mod scale;
+pub mod sql;
+pub mod ways;
 
 use std::path::Path;
 

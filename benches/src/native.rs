@@ -1,6 +1,11 @@
 //! The same decision in native Rust: over a typed struct, and over the JSON metadata as it is stored.
 
+use serde_json::Value as Json;
 use tamis_core::{Attributes, Chunk, Request, Value};
+
+/// What the ten policies add to the three: employees read what is for employees, at any of these levels.
+const EMPLOYEE: &str = "employee";
+const LEVELS: std::ops::RangeInclusive<i64> = 0..=6;
 
 /// Who asks, as native code would hold it.
 #[derive(Debug)]
@@ -8,6 +13,7 @@ pub struct Person {
     tenant: String,
     clearance: i64,
     roles: Vec<String>,
+    employee: bool,
 }
 
 /// What the policy reads of a chunk, as native code would hold it.
@@ -30,10 +36,12 @@ impl Person {
         else {
             panic!("the benchmark's request has a clearance and roles");
         };
+        let roles: Vec<String> = roles.iter().map(text).collect();
         Self {
             tenant: text(&attributes["tenant"]),
             clearance: *clearance,
-            roles: roles.iter().map(text).collect(),
+            employee: roles.iter().any(|role| role == EMPLOYEE),
+            roles,
         }
     }
 }
@@ -50,22 +58,47 @@ impl Document {
     }
 }
 
-/// Over a struct.
+/// Three policies over a struct.
 pub fn on_struct(person: &Person, document: &Document) -> bool {
     document.tenant == person.tenant
         && document.access_level <= person.clearance
         && document.user_roles.iter().any(|role| person.roles.contains(role))
 }
 
-/// Over a JSON object.
+/// Ten policies over a struct, as a person would write them: seven differ in a number alone.
+pub fn ten_on_struct(person: &Person, document: &Document) -> bool {
+    document.tenant == person.tenant
+        && (document.access_level <= person.clearance
+            && document.user_roles.iter().any(|role| person.roles.contains(role))
+            || person.employee
+                && LEVELS.contains(&document.access_level)
+                && document.user_roles.iter().any(|role| role == EMPLOYEE))
+}
+
+/// Three policies over a JSON object.
 pub fn on_json(person: &Person, attributes: &Attributes) -> Option<bool> {
     Some(
         attributes.get("tenant")?.as_str()? == person.tenant
             && attributes.get("access_level")?.as_i64()? <= person.clearance
-            && attributes
-                .get("user_roles")?
-                .as_array()?
-                .iter()
-                .any(|role| role.as_str().is_some_and(|role| person.roles.iter().any(|own| own == role))),
+            && has_any(attributes.get("user_roles")?.as_array()?, &person.roles),
     )
+}
+
+/// Ten policies over a JSON object.
+pub fn ten_on_json(person: &Person, attributes: &Attributes) -> Option<bool> {
+    if attributes.get("tenant")?.as_str()? != person.tenant {
+        return Some(false);
+    }
+    let level = attributes.get("access_level")?.as_i64()?;
+    let roles = attributes.get("user_roles")?.as_array()?;
+    Some(
+        level <= person.clearance && has_any(roles, &person.roles)
+            || person.employee
+                && LEVELS.contains(&level)
+                && roles.iter().any(|role| role.as_str() == Some(EMPLOYEE)),
+    )
+}
+
+fn has_any(roles: &[Json], own: &[String]) -> bool {
+    roles.iter().any(|role| role.as_str().is_some_and(|role| own.iter().any(|own| own == role)))
 }

@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// possibly read (rewrite), may this chunk be handed out (filter). Data goes to standard output, everything else to
 /// standard error; TAMIS_LOG=info shows more.
 ///
-/// Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied (`eval` of one line), 4 a test failed, 5 invalid policy.
+/// Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied (`eval` of one line), 4 a test failed or a limit of `bench` was exceeded,
+/// 5 invalid policy.
 #[derive(Debug, Parser)]
 #[command(name = "tamis", version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -222,7 +223,13 @@ pub(crate) struct ByArgs {
     pub(crate) text: Option<String>,
 }
 
+/// Times are of this machine and this moment; instructions are those that the policy runs, and the same everywhere. For CI, save
+/// a run with the policy that serves, and compare each change with it:
+///
+///   tamis bench --policy old.cedar --request r.json --chunks c.jsonl --save served.json
+///   tamis bench --policy new.cedar --request r.json --chunks c.jsonl --compare served.json --fail-over 10% --judge instructions
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) asked: AskedArgs,
@@ -231,9 +238,58 @@ pub(crate) struct BenchArgs {
     /// Chunks per call; 1, 10, 100 and 1000 if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: Option<u32>,
+    /// How long each measurement goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.7, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Keep this run, to compare later ones with
+    #[arg(long, value_name = "RUN.json")]
+    pub(crate) save: Option<PathBuf>,
+    /// Show what changed since a run that was kept; it may be the file that --save replaces
+    #[arg(long, value_name = "RUN.json")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Exit with 4 if something takes more than this much longer than in the run to compare with, beyond the noise
+    #[arg(long, value_name = "PERCENT", requires = "compare", value_parser = percent)]
+    pub(crate) fail_over: Option<f64>,
+    /// What --fail-over looks at
+    #[arg(long, value_enum, default_value_t = Judge::Both, requires = "fail_over")]
+    pub(crate) judge: Judge,
+    /// Exit with 4 if a chunk of the largest batch takes longer than this, in the median
+    #[arg(long, value_name = "NANOSECONDS", value_parser = not_negative)]
+    pub(crate) max_ns: Option<f64>,
+    /// Exit with 4 if the policy runs more instructions than this for a chunk of the largest batch
+    #[arg(long, value_name = "N", value_parser = not_negative)]
+    pub(crate) max_instructions: Option<f64>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// What makes a run of `bench` too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Judge {
+    /// Medians of time
+    Time,
+    /// What the policy runs, which does not depend on the machine
+    Instructions,
+    /// Either
+    Both,
+}
+
+/// `10` or `10%`.
+fn percent(text: &str) -> Result<f64, String> {
+    not_negative(text.strip_suffix('%').unwrap_or(text).trim_end())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    not_negative(text)
+        .and_then(|number| if number <= 600.0 { Ok(number) } else { Err("600 seconds at most".to_owned()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.0..f64::MAX).contains(&number) => Ok(number),
+        _ => Err("a number that is not negative is wanted".to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]

@@ -11,7 +11,7 @@ pub(crate) enum Outcome {
     PartlyUnreadable,
     /// The one decision that was asked for is a denial.
     Denied,
-    /// A test failed, or what had to be tested was not.
+    /// A test failed, or what had to be tested was not, or a measurement exceeded its limit.
     TestFailed,
     /// The policies that were looked at are not fit to decide.
     Invalid,

@@ -259,16 +259,6 @@ fn wrong_input_is_an_error_that_names_the_place() {
 }
 
 #[test]
-fn bench_measures() {
-    let bench = bench();
-    let ran = bench.run("bench --policy p.wasm --request bob.json --chunks c.jsonl --batch 10 --format json");
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    let json = &ran.lines()[0];
-    assert_eq!((&json["chunks"], &json["allowed"]), (&json!(4), &json!(1)));
-    assert!(json["measured"].as_array().unwrap().iter().all(|row| row["p50_ns"].as_f64().unwrap() > 0.0));
-}
-
-#[test]
 fn build_makes_a_component_from_a_crate() {
     let bench = bench();
     let source = tamis_tests::root().join("guest/examples/data-source");

@@ -98,6 +98,12 @@ pub(crate) fn go_on(from: &Store<StoreState>, store: &mut Store<StoreState>) -> 
         .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 
+/// Instructions that ran in the store since the gate call began; `None` if the engine counts none.
+pub(crate) fn instructions(store: &Store<StoreState>) -> Option<u64> {
+    let granted = store.data().fuel?;
+    Some(granted.saturating_sub(store.get_fuel().ok()?))
+}
+
 /// Whether the gate call has used up its time, checked between guest calls.
 pub(crate) fn check_deadline(store: &mut Store<StoreState>) -> Result<(), Error> {
     let state = store.data_mut();

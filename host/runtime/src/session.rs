@@ -158,6 +158,12 @@ impl Session {
         self.gate(|session| session.admit_readable(chunks))
     }
 
+    /// Instructions that the policy ran in the last gate call; before the first, those of making its instance. `None` if the runtime
+    /// counts none: see [`crate::RuntimeConfig::fuel`].
+    pub fn instructions(&self) -> Option<u64> {
+        limits::instructions(&self.instance.store)
+    }
+
     /// Runs one gate call: within its own deadline, and for the last time if it fails.
     fn gate<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         if let Some(error) = &self.ended {
