@@ -46,6 +46,13 @@ impl Person {
     }
 }
 
+impl Person {
+    /// The highest level of access that they may read.
+    pub fn clearance(&self) -> i64 {
+        self.clearance
+    }
+}
+
 impl Document {
     /// From a chunk.
     pub fn of(chunk: &Chunk) -> Self {

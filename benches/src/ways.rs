@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use tamis_core::{Chunk, Request};
-use tamis_runtime::{Limits, Policy, Runtime};
+use tamis_core::{Chunk, Extractor, Request};
+use tamis_runtime::{Limits, Policy, Runtime, Verdict};
 
 use crate::bare::{Bare, BareChunk};
 use crate::cedar::{CLEARANCE, Cedar, component, many};
@@ -80,6 +80,7 @@ impl Setting {
     pub fn three(&self) -> Vec<Way> {
         let mut ways = self.native(native::on_struct, native::on_json);
         ways.extend(self.tamis(&component(CLEARANCE)));
+        ways.push(self.all_different());
         ways.push(self.cedar(CLEARANCE));
         ways
     }
@@ -122,19 +123,41 @@ impl Setting {
                 let (texts, person) = (Rc::clone(&texts), Rc::clone(&person));
                 LazyCell::force(&texts);
                 let allows = move |text: &&String| {
-                    let chunk: Json = serde_json::from_str(text).unwrap();
-                    on_json(&person, chunk["attributes"].as_object().unwrap()) == Some(true)
+                    let metadata: Json = serde_json::from_str(text).unwrap();
+                    on_json(&person, metadata.as_object().unwrap()) == Some(true)
                 };
                 Box::new(move || texts[..batch].iter().filter(&allows).count())
             }),
         ]
     }
 
-    /// Each chunk as a vector database hands it out.
+    /// The metadata of each chunk as a vector database hands it out.
     fn texts(&self) -> Lazy<Vec<String>> {
         let chunks = Rc::clone(&self.chunks);
-        let text = |chunk: &Chunk| json!({"id": chunk.uid.id, "attributes": chunk.attributes}).to_string();
-        lazy(move || chunks.iter().map(text).collect())
+        lazy(move || chunks.iter().map(|chunk| Json::from(chunk.attributes.clone()).to_string()).collect())
+    }
+
+    /// The same decisions on chunks of which no two are alike in what the policies read: [`CLEARANCE`] asks only whether a level is
+    /// too high.
+    fn all_different(&self) -> Way {
+        let Self { request, chunks } = self.clone();
+        let clearance = Person::of(&request).clearance();
+        let policy = lazy(|| policy(&component(CLEARANCE)));
+        let different = lazy(move || {
+            let chunk = |(number, chunk): (i64, &Chunk)| {
+                let mut chunk = chunk.clone();
+                let level = &mut chunk.attributes["access_level"];
+                let away = if level.as_i64().unwrap() > clearance { number * 10 } else { number * -10 };
+                *level = json!(level.as_i64().unwrap() + away);
+                chunk
+            };
+            (0..).zip(chunks.iter()).map(chunk).collect::<Vec<_>>()
+        });
+        Way::new("tamis, coded, no two alike", usize::MAX, move |batch| {
+            let coded = policy.code(&different[..batch]).unwrap();
+            let mut session = policy.session(&request).unwrap();
+            Box::new(move || allowed(&session.filter_coded(&coded).unwrap()))
+        })
     }
 
     fn tamis(&self, component: &[u8]) -> Vec<Way> {
@@ -142,34 +165,33 @@ impl Setting {
         let policy = lazy(move || policy(&component));
         let (other, third, fourth) = (Rc::clone(&policy), Rc::clone(&policy), Rc::clone(&policy));
         let Self { request, chunks } = self.clone();
-        let (coding, parsing, anew) = (self.clone(), self.clone(), self.clone());
+        let (coding, reading, anew) = (self.clone(), self.clone(), self.clone());
         let texts = self.texts();
-        let allowed =
-            |decisions: Vec<tamis_core::Decision>| decisions.iter().filter(|decision| decision.allow).count();
         vec![
             Way::new("tamis, coded", usize::MAX, move |batch| {
                 let coded = other.code(&coding.chunks[..batch]).unwrap();
                 let mut session = other.session(&coding.request).unwrap();
-                Box::new(move || {
-                    let verdicts = session.filter_coded(&coded).unwrap();
-                    verdicts.iter().filter(|verdict| **verdict == tamis_runtime::Verdict::Allow).count()
-                })
+                Box::new(move || allowed(&session.filter_coded(&coded).unwrap()))
             }),
             Way::new("tamis, JSON map", usize::MAX, move |batch| {
                 let (chunks, mut session) = (Rc::clone(&chunks), policy.session(&request).unwrap());
-                Box::new(move || allowed(session.filter(&chunks[..batch]).unwrap()))
+                Box::new(move || allowed(&session.verdicts(&chunks[..batch]).unwrap()))
             }),
             Way::new("tamis, JSON text", usize::MAX, move |batch| {
-                let (texts, mut session) = (Rc::clone(&texts), third.session(&parsing.request).unwrap());
+                let (texts, mut session) = (Rc::clone(&texts), third.session(&reading.request).unwrap());
                 LazyCell::force(&texts);
+                let extractor = Extractor::new(&third.manifest().footprint);
                 Box::new(move || {
-                    let chunks = texts[..batch].iter().map(|text| Chunk::from_json(text).unwrap());
-                    allowed(session.filter(&chunks.collect::<Vec<_>>()).unwrap())
+                    let rows = texts[..batch].iter().map(|text| extractor.read("", text).unwrap());
+                    allowed(&session.verdicts(&rows.collect::<Vec<_>>()).unwrap())
                 })
             }),
             Way::new("tamis, JSON map, new request", usize::MAX, move |batch| {
                 let (setting, policy) = (anew.clone(), (**fourth).clone());
-                Box::new(move || allowed(policy.filter(&setting.request, &setting.chunks[..batch]).unwrap()))
+                Box::new(move || {
+                    let mut session = policy.session(&setting.request).unwrap();
+                    allowed(&session.verdicts(&setting.chunks[..batch]).unwrap())
+                })
             }),
         ]
     }
@@ -247,6 +269,10 @@ impl Setting {
         };
         vec![way("SQLite, columns", Sqlite::on_columns), way("SQLite, JSON column", Sqlite::on_json)]
     }
+}
+
+fn allowed(verdicts: &[Verdict]) -> usize {
+    verdicts.iter().filter(|verdict| **verdict == Verdict::Allow).count()
 }
 
 /// Panics unless all say the same of each of the first chunks: as they count, a chunk on which two differ is one at which their counts part.

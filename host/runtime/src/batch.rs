@@ -46,10 +46,17 @@ pub(crate) struct Batch {
 enum Dictionaries {
     /// None yet.
     None,
-    /// Those of chunks that were coded for this request, and the verdict on each row that there was.
-    Own(Coder, Vec<Verdict>),
+    /// Those of chunks that were coded for this request.
+    Own(Box<Own>),
     /// Those of a part of chunks that were coded beforehand.
     Coded(Coded, usize),
+}
+
+/// Chunks that are coded for one request.
+struct Own {
+    coder: Coder,
+    /// The verdict on each row that there was.
+    verdicts: Vec<Verdict>,
 }
 
 impl Batch {
@@ -81,7 +88,7 @@ impl Batch {
     pub(crate) fn takes_chunks(&self) -> bool {
         match &self.dictionaries {
             Dictionaries::None => true,
-            Dictionaries::Own(coder, _) => !coder.is_full(),
+            Dictionaries::Own(own) => !own.coder.is_full(),
             Dictionaries::Coded(..) => false,
         }
     }
@@ -100,7 +107,8 @@ impl Batch {
     /// # Errors
     /// If the chunk cannot be read.
     pub(crate) fn known(&mut self, chunk: &impl Row) -> Result<Option<Verdict>, Error> {
-        let Dictionaries::Own(coder, verdicts) = &mut self.dictionaries else { return Ok(None) };
+        let Dictionaries::Own(own) = &mut self.dictionaries else { return Ok(None) };
+        let Own { coder, verdicts } = &mut **own;
         let number = coder.known(chunk).map_err(unreadable)?;
         Ok(number.and_then(|number| verdicts.get(number as usize)).copied())
     }
@@ -117,9 +125,11 @@ impl Batch {
         limits: &Limits,
     ) -> Result<Vec<Verdict>, Error> {
         if !matches!(self.dictionaries, Dictionaries::Own(..)) {
-            self.dictionaries = Dictionaries::Own(Coder::new(columns, room(limits)), Vec::new());
+            let own = Own { coder: Coder::new(columns, room(limits)), verdicts: Vec::new() };
+            self.dictionaries = Dictionaries::Own(Box::new(own));
         }
-        let Dictionaries::Own(coder, verdicts) = &mut self.dictionaries else { return Ok(Vec::new()) };
+        let Dictionaries::Own(own) = &mut self.dictionaries else { return Ok(Vec::new()) };
+        let Own { coder, verdicts } = &mut **own;
         let Part { numbers, first, rows, frame } = coder.code(chunks).map_err(unreadable)?;
         ask(&self.prepared, instance, first, rows, frame, verdicts)?;
         Ok(numbers.iter().map(|number| verdict_on(*number, verdicts)).collect())
