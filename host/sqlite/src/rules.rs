@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | tables under protected tables, and our own | no | no |
 //! | raw pages, writing the schema, loading libraries | no | no |
+//! | functions that read and write files | yes | no |
 //! | attaching files, temporary tables, views, triggers, altering | yes | no |
 //! | pragmas | all but `writable_schema` | those that only tell something about the schema, and a few harmless ones |
 //!
@@ -23,8 +24,10 @@ const OURS: &str = "tamis_";
 pub(crate) const MODULE: &str = "tamis";
 
 /// Tables that show what is stored in others, page by page or in samples.
-const REVEALING: [&str; 8] = [
+const REVEALING: [&str; 9] = [
     "dbstat",
+    // As a table-valued function of the shell: any file.
+    "fsdir",
     "sqlite_dbdata",
     "sqlite_dbpage",
     "sqlite_dbptr",
@@ -35,6 +38,8 @@ const REVEALING: [&str; 8] = [
 ];
 /// Functions that load code, or take an address.
 const DANGEROUS: [&str; 2] = ["load_extension", "fts3_tokenizer"];
+/// Functions of SQLite's shell, and of programs that took them over, that reach files: the database is one.
+const FILES: [&str; 3] = ["edit", "readfile", "writefile"];
 /// Pragmas that tell about the schema, or change nothing that outlives the request and matters to others.
 const HARMLESS: [&str; 27] = [
     "application_id",
@@ -96,7 +101,7 @@ pub(crate) fn allows(asked: Asked<'_>, locked: bool) -> bool {
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             !is_internal(first) && !first.eq_ignore_ascii_case("sqlite_dbpage")
         }
-        ffi::SQLITE_FUNCTION => !is_one_of(&DANGEROUS, second),
+        ffi::SQLITE_FUNCTION => !is_one_of(&DANGEROUS, second) && !(locked && is_one_of(&FILES, second)),
         ffi::SQLITE_PRAGMA => pragma(first, asked.second, locked),
         ffi::SQLITE_CREATE_TABLE => !has_prefix(first, OURS),
         ffi::SQLITE_DROP_TABLE => !is_internal(first),

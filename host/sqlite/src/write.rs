@@ -110,15 +110,25 @@ pub(crate) fn insert(
     };
     shared.execute(&sql, &given)?;
     let row = shared.database().last_insert_rowid();
-    if let Some((vectors, vector)) = vector {
-        // The row goes again if its vector cannot be stored: SQLite undoes single statements, not what a virtual table does in two.
-        if let Err(error) = vectors.insert(shared, row, vector) {
-            shared
-                .execute(&format!("DELETE FROM {base} WHERE {} = ?", layout.rowid), &[Value::Integer(row)])?;
-            return Err(error);
-        }
+    // The row goes again if its vector cannot be stored: SQLite undoes single statements, not what a virtual table does in two.
+    if let Err(error) = store_vector(shared, layout, row, vector) {
+        shared.execute(&format!("DELETE FROM {base} WHERE {} = ?", layout.rowid), &[Value::Integer(row)])?;
+        return Err(error);
     }
     Ok(row)
+}
+
+/// Stores the vector of a new row, if there is one. Another with its rowid can only be left over.
+fn store_vector(
+    shared: &Arc<Shared>,
+    layout: &Layout,
+    row: i64,
+    vector: Option<(Vectors, Value)>,
+) -> Result<(), Error> {
+    if let Some(vectors) = Vectors::of(shared, layout)? {
+        vectors.remove(shared, row)?;
+    }
+    vector.map_or(Ok(()), |(vectors, vector)| vectors.insert(shared, row, vector))
 }
 
 /// Changes those columns of a row for which there is a value.

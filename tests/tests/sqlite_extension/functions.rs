@@ -2,7 +2,7 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
-use tamis_tests::hostile::{self, FOREVER, Module, TRAP};
+use tamis_tests::hostile::{self, Batch, FOREVER, Module, TRAP};
 use tempfile::TempDir;
 
 use super::*;
@@ -198,11 +198,14 @@ fn a_policy_that_is_not_good_changes_nothing() {
     load(&connection, "bad", EVERYBODY);
     let import = wat::parse_str(r#"(component (import "wasi:clocks/now" (func)))"#).unwrap();
     let good = Module::good();
+    let contract = include_str!("../../../wit/policy.wit");
+    let other = contract.replace("frame: list<u8>) -> list<u8>", "frame: list<s8>) -> list<u8>");
     for (bytes, message) in [
         (b"".to_vec(), "not WebAssembly"),
         (b"hello".to_vec(), "not WebAssembly"),
         (wat::parse_str("(module)").unwrap(), "core module"),
         (import, "a policy imports nothing"),
+        (Module::batching(Batch::good()).component_of(&other), "type mismatch"),
         (hostile::padded(&good.component(), (16 << 20) + 1), "at most 16777216 are allowed"),
         (Module::filtering(TRAP).component(), "the policy failed"),
         (Module::filtering(FOREVER).component(), "it took longer than 500 ms"),

@@ -78,22 +78,29 @@ fn the_shell_is_served() {
         &folder,
         &format!(
             "SELECT id FROM docs;
-             SELECT length(tamis_request('{}'));
+             SELECT length(tamis_request('{1}'));
              SELECT id, salary FROM docs;
              SELECT * FROM tamis_protected_docs;
+             SELECT readfile('{0}');
+             SELECT data FROM fsdir('{0}');
              .schema tamis_protected_docs
              SELECT tamis_unprotect('docs');
              .dump docs
              SELECT count(*) FROM docs;",
+            folder.path().join("db.sqlite").display(),
             user("alice", "acme", 2)
         ),
     );
     assert!(out.starts_with("64\n1|\n2|\n"), "{out}");
     assert!(out.ends_with("\n2\n"), "{out}");
     assert!(!out.contains("globex"), "{out}");
-    for message in
-        ["no request is set", "access to tamis_protected_docs.id is prohibited", "is refused on a connection"]
-    {
+    for message in [
+        "no request is set",
+        "access to tamis_protected_docs.id is prohibited",
+        "not authorized to use function: readfile",
+        "access to fsdir.data is prohibited",
+        "is refused on a connection",
+    ] {
         assert!(error.contains(message), "{message}: {error}");
     }
 }

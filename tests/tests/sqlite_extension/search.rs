@@ -138,6 +138,37 @@ fn hits_join_with_the_table_and_vectors_come_and_go_with_rows() {
 }
 
 #[test]
+fn a_vector_that_is_left_over_is_not_the_next_rows() {
+    with_vectors();
+    let folder = TempDir::new().unwrap();
+    let connection = file(&folder);
+    connection
+        .execute_batch(
+            "CREATE TABLE docs (id INTEGER PRIMARY KEY, tenant TEXT, level INTEGER);
+             CREATE VIRTUAL TABLE docs_vec USING vec0(embedding float[2]);",
+        )
+        .unwrap();
+    load(&connection, "rag", POLICY);
+    protect(&connection, "docs", "rag", r#"{"vectors":"docs_vec"}"#);
+    // As a program without the extension leaves it behind.
+    let plain = Connection::open(folder.path().join("db.sqlite")).unwrap();
+    plain
+        .execute_batch(
+            "INSERT INTO tamis_protected_docs_vec (rowid, embedding) VALUES (1, '[1, 1]'), (2, '[1, 1]')",
+        )
+        .unwrap();
+    ask_as(&connection, &user("alice", "acme", 2));
+    let found = "SELECT id FROM tamis_search('docs', '[1, 1]', 5)";
+    assert_eq!(column(&connection, found), []);
+    connection.execute("INSERT INTO docs (id, tenant, level) VALUES (1, 'acme', 0)", []).unwrap();
+    assert_eq!(column(&connection, found), []);
+    connection
+        .execute("INSERT INTO docs (id, tenant, level, tamis_vector) VALUES (2, 'acme', 0, '[0, 1]')", [])
+        .unwrap();
+    assert_eq!(column(&connection, found), integers(&[2]));
+}
+
+#[test]
 fn vectors_are_out_of_reach_and_come_back() {
     let connection = filled("");
     load(&connection, "rag", POLICY);

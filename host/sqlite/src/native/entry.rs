@@ -15,7 +15,7 @@ const NEWEST: c_int = ffi::SQLITE_VERSION_NUMBER;
 /// # Safety
 /// Only SQLite may call this.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_tamis_init(
+pub(super) unsafe extern "C" fn sqlite3_tamis_init(
     database: *mut ffi::sqlite3,
     message: *mut *mut c_char,
     routines: *mut ffi::sqlite3_api_routines,
