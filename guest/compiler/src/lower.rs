@@ -141,7 +141,7 @@ impl Lower<'_> {
             Expr::UnaryOp { op, expr } => self.unary(*op, expr),
             Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, expression),
             Expr::GetAttr { expr, attr } => {
-                let base = self.expression(expr)?;
+                let base = self.base(expr)?;
                 self.attribute(base, attr)
             }
             Expr::HasAttr { expr, attrs } => self.has(expr, attrs.iter().map(AsRef::as_ref)),
@@ -319,21 +319,26 @@ impl Lower<'_> {
         self.ir.at(index).is_some_and(|node| node.op == Op::Resource)
     }
 
-    fn attribute(&mut self, base: u32, name: &str) -> Lowered {
-        if self.is_resource(base) {
+    /// What an attribute is read of. `None` is the chunk: its columns are read without naming it, which would want its id.
+    fn base(&mut self, base: &Expr) -> Result<Option<u32>, TooMuch> {
+        if matches!(base, Expr::Var(Var::Resource)) { Ok(None) } else { self.expression(base).map(Some) }
+    }
+
+    fn attribute(&mut self, base: Option<u32>, name: &str) -> Lowered {
+        let Some(base) = base else {
             let column = self.attribute_column(name)?;
             return self.ir.node(Op::Column, u32::from(column), 0, 0);
-        }
+        };
         let of_chunk = self.looks_at_chunk(base, name)?;
         let name = self.ir.text(name);
         self.ir.node(Op::Attribute, base, name, of_chunk)
     }
 
-    fn has_one(&mut self, base: u32, name: &str) -> Lowered {
-        if self.is_resource(base) {
+    fn has_one(&mut self, base: Option<u32>, name: &str) -> Lowered {
+        let Some(base) = base else {
             let column = self.attribute_column(name)?;
             return self.ir.node(Op::HasColumn, u32::from(column), 0, 0);
-        }
+        };
         let of_chunk = self.looks_at_chunk(base, name)?;
         let name = self.ir.text(name);
         self.ir.node(Op::Has, base, name, of_chunk)
@@ -341,13 +346,13 @@ impl Lower<'_> {
 
     /// `base has a.b.c` is `base has a && base.a has b && base.a.b has c`.
     fn has<'n>(&mut self, base: &Expr, names: impl Iterator<Item = &'n str>) -> Lowered {
-        let mut base = self.expression(base)?;
+        let mut base = self.base(base)?;
         let mut parts = Vec::new();
         let mut names = names.peekable();
         while let Some(name) = names.next() {
             parts.push(self.has_one(base, name)?);
             if names.peek().is_some() {
-                base = self.attribute(base, name)?;
+                base = Some(self.attribute(base, name)?);
             }
         }
         self.balanced(Op::And, &parts)
