@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tamis_core::{Chunk, Query, Request, request};
-use tamis_runtime::{Policy, Runtime};
+use tamis_runtime::{Policy, Runtime, Session};
 
 use crate::output;
 
@@ -48,13 +48,21 @@ pub(super) struct Samples(Vec<f64>);
 impl Samples {
     /// Calls `sample` until there is enough. It returns how many units of work it did; the first call warms up.
     fn take(time: Duration, mut sample: impl FnMut() -> Result<usize>) -> Result<Self> {
+        Self::timed(time, || {
+            let start = Instant::now();
+            let units = sample()?;
+            Ok((start.elapsed(), units))
+        })
+    }
+
+    /// As [`Self::take`], of what says itself how long it took.
+    fn timed(time: Duration, mut sample: impl FnMut() -> Result<(Duration, usize)>) -> Result<Self> {
         sample()?;
         let begun = Instant::now();
         let mut samples = Vec::new();
         while samples.len() < MIN_SAMPLES || begun.elapsed() < time {
-            let start = Instant::now();
-            let units = sample()?.max(1);
-            samples.push(start.elapsed().as_secs_f64() * 1e9 / units as f64);
+            let (took, units) = sample()?;
+            samples.push(took.as_secs_f64() * 1e9 / units.max(1) as f64);
             if begun.elapsed() > SLOW.max(time * 10) {
                 break;
             }
@@ -102,26 +110,36 @@ pub(super) fn all(subject: &Subject, batches: &[u32]) -> Result<Vec<Measured>> {
     Ok(measured)
 }
 
-/// One request, prepared once; `batch` chunks a call.
+/// One request, prepared once; `batch` chunks a call. A session knows the chunks that it was asked about, so that each time round there is a
+/// new one.
 fn filter(subject: &Subject, batch: u32) -> Result<Measured> {
     let size = batch as usize;
     let request = subject.request.clone().with_action(request::RETRIEVE);
-    let mut session = subject.policy.session(&request)?;
     let count = subject.chunks.len().max(size);
     let chunks: Vec<Chunk> = subject.chunks.iter().cycle().take(count).cloned().collect();
-    let mut windows = chunks.chunks_exact(size).cycle();
-    let samples =
-        Samples::take(subject.time, || Ok(session.filter(windows.next().unwrap_or_default())?.len()))?;
-    let mut session = subject.counting.session(&request)?;
+    let prepared = || {
+        let mut session = subject.policy.session(&request)?;
+        session.filter(chunks.get(..1).unwrap_or_default())?;
+        anyhow::Ok(session)
+    };
+    let (mut session, mut windows) = (prepared()?, chunks.chunks_exact(size));
+    let samples = Samples::timed(subject.time, || {
+        let window = match windows.next() {
+            Some(window) => window,
+            None => {
+                (session, windows) = (prepared()?, chunks.chunks_exact(size));
+                windows.next().unwrap_or_default()
+            }
+        };
+        let start = Instant::now();
+        let units = session.filter(window)?.len();
+        Ok((start.elapsed(), units))
+    })?;
     let (mut instructions, mut units) = (0, 0);
-    let windows = || chunks.chunks_exact(size).take(COUNTED.div_ceil(size));
-    // The first time round, the policy is told of values that it has not seen.
-    for window in windows() {
-        session.filter(window)?;
-    }
-    for window in windows() {
-        units += session.filter(window)?.len();
-        instructions += session.instructions().unwrap_or_default();
+    let mut session = subject.counting.session(&request)?;
+    for window in chunks.chunks_exact(size).take(COUNTED.div_ceil(size)) {
+        instructions += deciding(&subject.counting, &mut session, window)?;
+        units += window.len();
     }
     Ok(Measured {
         name: format!("filter, batches of {batch}"),
@@ -130,6 +148,19 @@ fn filter(subject: &Subject, batch: u32) -> Result<Measured> {
         samples,
         instructions: Some(instructions as f64 / units.max(1) as f64),
     })
+}
+
+/// What the policy runs to decide on chunks of which it was told all values before.
+fn deciding(policy: &Policy, session: &mut Session, chunks: &[Chunk]) -> Result<u64> {
+    if policy.has_batch() {
+        // These are asked about in every call.
+        let coded = policy.code(chunks)?;
+        session.filter_coded(&coded)?;
+        session.filter_coded(&coded)?;
+    } else {
+        session.filter(chunks)?;
+    }
+    Ok(session.instructions().unwrap_or_default())
 }
 
 fn call(name: &str, samples: Samples, instructions: Option<u64>) -> Measured {
