@@ -20,8 +20,6 @@ pub(crate) struct Listed {
     at: usize,
 }
 
-const READ_ONLY: &str = "`tamis_policies` is read only; `tamis_load` and `tamis_drop` change it";
-
 impl Backend for Listing {
     const EPONYMOUS: bool = true;
     type Scan = Listed;
@@ -38,18 +36,6 @@ impl Backend for Listing {
 
     fn open(&self) -> Listed {
         Listed { shared: Arc::clone(&self.0), rows: Vec::new(), at: 0 }
-    }
-
-    fn insert(&self, _: Option<i64>, _: Vec<Value>) -> Result<i64, Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
-    }
-
-    fn update(&self, _: i64, _: i64, _: Vec<Option<Value>>) -> Result<(), Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
-    }
-
-    fn delete(&self, _: i64) -> Result<(), Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
     }
 }
 

@@ -41,15 +41,17 @@ impl Stored {
 /// The policy with this name in a schema, compiled.
 pub(crate) fn find(shared: &Arc<Shared>, schema: &str, name: &str) -> Result<Stored, Error> {
     let missing = || Error::NoPolicy(name.to_owned());
-    if !has_table(shared, schema, "tamis_internal_policies")? {
-        return Err(missing());
-    }
     let table = format!("{}.tamis_internal_policies", tamis_dialect::quoted(schema));
     let column = |column: &str| {
         let sql = format!("SELECT {column} FROM {table} WHERE name = ?");
         shared.query(&sql, &[text(name)])?.ok_or_else(missing)?.value(0)
     };
-    let Value::Text(digest) = column("digest")? else { return Err(missing()) };
+    let digest = match column("digest") {
+        // Before the first policy there is no table.
+        Err(Error::Sqlite { message, .. }) if message.starts_with("no such table") => return Err(missing()),
+        digest => digest?,
+    };
+    let Value::Text(digest) = digest else { return Err(missing()) };
     let stored = |policy| Stored { name: name.to_owned(), policy };
     if let Some(policy) = compiled(&digest) {
         return Ok(stored(policy));

@@ -39,8 +39,6 @@ pub(crate) struct Hits {
     at: usize,
 }
 
-const READ_ONLY: &str = "`tamis_search` is a function";
-
 impl Backend for Search {
     const EPONYMOUS: bool = true;
     type Scan = Hits;
@@ -76,18 +74,6 @@ impl Backend for Search {
 
     fn open(&self) -> Hits {
         Hits { shared: Arc::clone(&self.0), hits: Vec::new(), at: 0 }
-    }
-
-    fn insert(&self, _: Option<i64>, _: Vec<Value>) -> Result<i64, Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
-    }
-
-    fn update(&self, _: i64, _: i64, _: Vec<Option<Value>>) -> Result<(), Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
-    }
-
-    fn delete(&self, _: i64) -> Result<(), Error> {
-        Err(Error::Argument(READ_ONLY.to_owned()))
     }
 }
 

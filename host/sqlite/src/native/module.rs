@@ -29,11 +29,21 @@ pub(crate) trait Backend: Sized + Send + 'static {
     /// Begins a scan.
     fn open(&self) -> Self::Scan;
     /// Inserts a row; the values of all columns. Returns its rowid.
-    fn insert(&self, row: Option<i64>, values: Vec<Value>) -> Result<i64, Error>;
+    fn insert(&self, _row: Option<i64>, _values: Vec<Value>) -> Result<i64, Error> {
+        read_only()
+    }
     /// Changes a row: a new rowid, and for each column a value if it is another.
-    fn update(&self, row: i64, to: i64, values: Vec<Option<Value>>) -> Result<(), Error>;
+    fn update(&self, _row: i64, _to: i64, _values: Vec<Option<Value>>) -> Result<(), Error> {
+        read_only()
+    }
     /// Deletes a row.
-    fn delete(&self, row: i64) -> Result<(), Error>;
+    fn delete(&self, _row: i64) -> Result<(), Error> {
+        read_only()
+    }
+}
+
+fn read_only<T>() -> Result<T, Error> {
+    Err(Error::Argument("the table is read only".to_owned()))
 }
 
 /// A cursor over a virtual table.
