@@ -77,6 +77,9 @@ impl Samples {
     }
 }
 
+/// How a line is measured that needs no more than the subject.
+type Measure = fn(&Subject) -> Result<Measured>;
+
 /// Everything, with a bar on a terminal.
 pub(super) fn all(subject: &Subject, batches: &[u32]) -> Result<Vec<Measured>> {
     let progress = output::progress("measuring", batches.len() + 4);
@@ -85,7 +88,7 @@ pub(super) fn all(subject: &Subject, batches: &[u32]) -> Result<Vec<Measured>> {
         measured.push(filter(subject, *batch).with_context(|| format!("a batch of {batch} chunks"))?);
         progress.inc(1);
     }
-    let calls: [(&str, fn(&Subject) -> Result<Measured>); 4] = [
+    let calls: [(&str, Measure); 4] = [
         ("the first chunk of a request", first_chunk),
         ("a rewrite", rewrite_anew),
         ("a rewrite that was asked before", rewrite_again),
