@@ -85,7 +85,7 @@ impl Samples {
     }
 }
 
-/// Measures one kind of call.
+/// How a line is measured that needs no more than the subject.
 type Measure = fn(&Subject) -> Result<Measured>;
 
 /// Everything, with a bar on a terminal.
