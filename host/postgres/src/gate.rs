@@ -205,7 +205,10 @@ impl Decider {
         };
         let mut gate = self.gate.borrow_mut();
         if self.reads_ids {
-            return self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk));
+            return self
+                .layout
+                .chunk(value, &self.members, self.reads_ids)
+                .map_or(Ok(false), |chunk| gate.decide(&chunk));
         }
         self.key.clear();
         for (number, column) in self.layout.columns.iter().enumerate() {
@@ -218,7 +221,10 @@ impl Decider {
         if let Some(allowed) = gate.remembered.get(self.key.as_slice()) {
             return Ok(*allowed);
         }
-        let allowed = self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk))?;
+        let allowed = self
+            .layout
+            .chunk(value, &self.members, self.reads_ids)
+            .map_or(Ok(false), |chunk| gate.decide(&chunk))?;
         gate.remember(&self.key, allowed);
         Ok(allowed)
     }
