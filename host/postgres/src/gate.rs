@@ -21,6 +21,8 @@ use crate::{request, serving};
 const MAX_REMEMBERED: usize = 8 << 20;
 /// What a remembered decision takes besides its key.
 const ENTRY: usize = 48;
+/// So many rows tell whether remembering is worth while.
+const ENOUGH: u64 = 10_000;
 /// Arguments before those of the row.
 const FIRST: usize = 2;
 
@@ -51,6 +53,9 @@ pub(crate) struct Gate {
     session: Option<Session>,
     remembered: HashMap<Box<[u8]>, bool>,
     bytes: usize,
+    /// How often something was remembered, and how often not.
+    found: u64,
+    missed: u64,
 }
 
 impl Gate {
@@ -60,7 +65,17 @@ impl Gate {
             Action::Index => INDEX,
         });
         let (name, action) = (place.policy.clone(), place.action);
-        Self { name, policy, request, action, session: None, remembered: HashMap::new(), bytes: 0 }
+        Self {
+            name,
+            policy,
+            request,
+            action,
+            session: None,
+            remembered: HashMap::new(),
+            bytes: 0,
+            found: 0,
+            missed: 0,
+        }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -94,7 +109,18 @@ impl Gate {
         })
     }
 
+    fn remembered(&mut self, key: &[u8]) -> Option<bool> {
+        let known = self.remembered.get(key).copied();
+        *if known.is_some() { &mut self.found } else { &mut self.missed } += 1;
+        known
+    }
+
     fn remember(&mut self, key: &[u8], allowed: bool) {
+        // Where hardly two rows are alike, it takes longer than it saves.
+        if self.missed > ENOUGH && self.found < self.missed / 4 {
+            self.remembered = HashMap::new();
+            return;
+        }
         if self.bytes > MAX_REMEMBERED {
             self.remembered.clear();
             self.bytes = 0;
@@ -205,7 +231,10 @@ impl Decider {
         };
         let mut gate = self.gate.borrow_mut();
         if self.reads_ids {
-            return self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk));
+            return self
+                .layout
+                .chunk(value, &self.members, self.reads_ids)
+                .map_or(Ok(false), |chunk| gate.decide(&chunk));
         }
         self.key.clear();
         for (number, column) in self.layout.columns.iter().enumerate() {
@@ -215,10 +244,13 @@ impl Decider {
                 Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
             }
         }
-        if let Some(allowed) = gate.remembered.get(self.key.as_slice()) {
-            return Ok(*allowed);
+        if let Some(allowed) = gate.remembered(&self.key) {
+            return Ok(allowed);
         }
-        let allowed = self.layout.chunk(value).map_or(Ok(false), |chunk| gate.decide(&chunk))?;
+        let allowed = self
+            .layout
+            .chunk(value, &self.members, self.reads_ids)
+            .map_or(Ok(false), |chunk| gate.decide(&chunk))?;
         gate.remember(&self.key, allowed);
         Ok(allowed)
     }

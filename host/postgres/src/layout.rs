@@ -5,7 +5,7 @@ use tamis_core::EntityUid;
 use tamis_core::chunk::DEFAULT_TYPE;
 use tamis_core::{Chunk, InputError, input};
 
-use crate::server::value::{Kind, Value, object};
+use crate::server::value::{Kind, Value};
 
 /// What the arguments of `tamis.allowed` are, in order. As JSON:
 /// `{"type": "Chunk", "columns": ["id", "ancestors", "attributes", ["tenant"], ["owner", "team"]], "absent": [["embargo"]]}`, where an
@@ -79,12 +79,18 @@ impl Layout {
         }
     }
 
-    /// The chunk that a row is. `None` if it cannot be read: such a row is nobody's.
-    pub(crate) fn chunk(&self, values: impl Fn(usize) -> Value) -> Option<Chunk> {
+    /// The chunk that a row is, as far as a policy reads it: its id if that is read, and of the object of all attributes these members.
+    /// `None` if it cannot be read: such a row is nobody's.
+    pub(crate) fn chunk(
+        &self,
+        values: impl Fn(usize) -> Value,
+        members: &[Vec<String>],
+        reads_ids: bool,
+    ) -> Option<Chunk> {
         let mut chunk = Chunk::new("");
         chunk.uid.entity_type.clone_from(&self.entity_type);
         let place = |wanted: &Column| self.columns.iter().position(|column| column == wanted).map(&values);
-        if let Some(id) = place(&Column::Id) {
+        if let Some(id) = place(&Column::Id).filter(|_| reads_ids) {
             chunk.uid.id = id.text()?;
         }
         if let Some(ancestors) = place(&Column::Ancestors).filter(|value| !value.is_null()) {
@@ -92,16 +98,15 @@ impl Layout {
             let uid = |key: &String| read(key).map(|(entity_type, id)| EntityUid { entity_type, id });
             chunk.ancestors = ancestors.texts()?.iter().map(uid).collect::<Option<_>>()?;
         }
-        if let Some(attributes) = place(&Column::Attributes).and_then(Value::json) {
-            chunk.attributes = object(attributes);
+        if let Some(attributes) = place(&Column::Attributes) {
+            for (path, value) in members.iter().zip(attributes.members(members)) {
+                put(&mut chunk.attributes, path, value);
+            }
         }
         for (number, column) in self.columns.iter().enumerate() {
             if let Column::Attribute(path) = column {
                 put(&mut chunk.attributes, path, values(number).json());
             }
-        }
-        for path in &self.absent {
-            put(&mut chunk.attributes, path, None);
         }
         Some(chunk)
     }
@@ -130,7 +135,7 @@ impl Layout {
     }
 }
 
-/// Makes the member at a path this one, or nothing. What stands in its way gives way.
+/// Makes the member at a path this one, or nothing. What stands in the way of a value gives way.
 fn put(object: &mut tamis_core::Attributes, path: &[String], value: Option<serde_json::Value>) {
     use serde_json::{Map, Value as Json};
     match (path, value) {
@@ -139,6 +144,11 @@ fn put(object: &mut tamis_core::Attributes, path: &[String], value: Option<serde
         }
         ([name], None) => {
             object.remove(name);
+        }
+        ([name, rest @ ..], None) => {
+            if let Some(Json::Object(inner)) = object.get_mut(name) {
+                put(inner, rest, None);
+            }
         }
         ([name, rest @ ..], value) => {
             let inner = object.entry(name.clone()).or_insert_with(|| Json::Object(Map::new()));

@@ -13,6 +13,7 @@ use tamis_runtime::Policy;
 use crate::error::Failure;
 use crate::gate::{Gate, Place};
 use crate::server::{plan, process};
+use crate::serving;
 
 /// Gates that are open at once: one for each policy, action and layout that a transaction uses. Past this all are made anew.
 const MAX_GATES: usize = 64;
@@ -83,15 +84,16 @@ fn advance() {
 }
 
 fn forget() {
+    serving::forget();
     if CURRENT.take().is_some() {
         advance();
     }
 }
 
-/// The gate at a place, with the policy that `serving` finds: once for each statement. `None` if there is no request.
+/// The gate at a place, with the policy that is found: once for each statement. `None` if there is no request.
 pub(crate) fn gate(
     place: &Place,
-    serving: impl FnOnce() -> Result<Policy, Failure>,
+    find: impl FnOnce() -> Result<Policy, Failure>,
 ) -> Result<Option<Rc<RefCell<Gate>>>, Failure> {
     let statement = process::statement();
     let Some((known, request)) = CURRENT.with_borrow(|current| {
@@ -107,7 +109,7 @@ pub(crate) fn gate(
         return Ok(Some(Rc::clone(gate)));
     }
     // May end the statement, so nothing is borrowed.
-    let policy = serving()?;
+    let policy = find()?;
     let gate = match known {
         Some((gate, _)) if same(&gate.borrow(), &policy) => gate,
         _ => Rc::new(RefCell::new(Gate::new(place, policy, request))),

@@ -37,6 +37,11 @@ fn a_policy_that_loops_is_ended_by_its_deadline() {
     assert!((400..3000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     assert_eq!(said(&error).code().code(), "54000");
     assert!(said(&error).detail().unwrap().contains("limit") && said(&error).hint().is_some());
+    // The reason is for who operates it.
+    let reason = "SELECT last_error FROM tamis.policies";
+    let told: Option<String> = admin.query_one(reason, &[]).unwrap().get(0);
+    assert!(told.unwrap().contains("longer than 500 ms"));
+    assert_eq!(app.query_one(reason, &[]).unwrap().get::<_, Option<String>>(0), None);
     // The backend is well.
     assert_eq!(app.query_one("SELECT 1", &[]).unwrap().get::<_, i32>(0), 1);
     smuggle(&mut admin, &Module::good());

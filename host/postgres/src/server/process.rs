@@ -31,10 +31,18 @@ pub(crate) fn is_restricted() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// When the statement that the client sent began, and how many commands its transaction has had: what tells statements apart.
+/// What tells statements apart: when the client's began, from its planning to its last row, and how many commands the transaction
+/// has had before.
 pub(crate) fn statement() -> (i64, u32) {
-    // SAFETY: both look at variables of the backend.
-    unsafe { (pg_sys::GetCurrentStatementStartTimestamp(), pg_sys::GetCurrentCommandId(false)) }
+    // SAFETY: variables of the backend; a portal that is active is there.
+    unsafe {
+        let began = match pg_sys::ActivePortal.as_ref() {
+            Some(portal) => portal.creation_time,
+            // It is being planned.
+            None => pg_sys::GetCurrentStatementStartTimestamp(),
+        };
+        (began, pg_sys::GetCurrentCommandId(false))
+    }
 }
 
 /// The time, in seconds since 1970.

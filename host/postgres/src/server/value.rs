@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 
 use pgrx::FromDatum;
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{self, Datum, Oid, jbvType as stored};
 use pgrx::varlena::{varatt_is_4b_u, vardata_any, varsize_any_exhdr};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Number, Value as Json};
 
 /// What a column holds, as far as policies can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +95,7 @@ impl Value {
         let root = unsafe { Aligned::of(datum) };
         for path in paths {
             // SAFETY: the container lies in `root`.
-            unsafe { member(root.container(), path, key) }
+            unsafe { tell_member_apart(member(root.container(), path), key) }
         }
     }
 
@@ -151,21 +151,28 @@ impl Value {
     }
 
     fn document(self) -> Option<Json> {
-        // SAFETY: the kind is JSONB; what the server writes is a C string.
-        let text = unsafe {
+        // SAFETY: the kind is JSONB.
+        unsafe {
             let root = Aligned::of(self.datum?);
-            let length = varsize_any_exhdr(root.0);
-            let text = pg_sys::JsonbToCString(std::ptr::null_mut(), root.container(), length as i32);
-            std::ffi::CStr::from_ptr(text)
+            Some(json(root.container(), varsize_any_exhdr(root.0)))
+        }
+    }
+
+    /// The members of a JSON object at some paths, each as JSON if there is one.
+    pub(crate) fn members(self, paths: &[Vec<String>]) -> Vec<Option<Json>> {
+        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else {
+            return vec![None; paths.len()];
         };
-        // What is nested too deep to be read is nothing that a policy can read.
-        let unreadable = || Json::Array(vec![Json::Null]);
-        Some(
-            text.to_str()
-                .ok()
-                .and_then(|text| tamis_core::input::parse_json(text).ok())
-                .unwrap_or_else(unreadable),
-        )
+        // SAFETY: the kind is JSONB; the containers lie in `root`.
+        unsafe {
+            let root = Aligned::of(datum);
+            let found = |path: &Vec<String>| {
+                let mut value = member(root.container(), path)?;
+                let alone = pg_sys::JsonbValueToJsonb(&mut value);
+                Some(json(&raw mut (*alone).root, varsize_any_exhdr(alone.cast())))
+            };
+            paths.iter().map(found).collect()
+        }
     }
 
     fn elements(self, element: Element) -> Option<Json> {
@@ -255,32 +262,53 @@ impl Aligned {
 /// Set in the header of an object.
 const IS_OBJECT: u32 = 0x2000_0000;
 
-/// Adds what tells apart the member at a path.
+/// What a container of about this size holds. What is nested too deep to be read is nothing that a policy can read.
 ///
 /// # Safety
 /// A container of a JSONB value.
-unsafe fn member(container: *mut pg_sys::JsonbContainer, path: &[String], key: &mut Vec<u8>) {
-    let Some((name, rest)) = path.split_first() else { return };
+unsafe fn json(container: *mut pg_sys::JsonbContainer, size: usize) -> Json {
+    // SAFETY: as the caller says; what the server writes is a C string.
+    let text = unsafe {
+        let size = i32::try_from(size).unwrap_or(i32::MAX / 2);
+        std::ffi::CStr::from_ptr(pg_sys::JsonbToCString(std::ptr::null_mut(), container, size))
+    };
+    let json = text.to_str().ok().and_then(|text| tamis_core::input::parse_json(text).ok());
+    json.unwrap_or_else(|| Json::Array(vec![Json::Null]))
+}
+
+/// The member at a path; `None` if there is none, or something that is no object lies above it.
+///
+/// # Safety
+/// A container of a JSONB value, in which the result lies.
+unsafe fn member(container: *mut pg_sys::JsonbContainer, path: &[String]) -> Option<pg_sys::JsonbValue> {
+    let (name, rest) = path.split_first()?;
     // SAFETY: as the caller says; names are shorter than a gigabyte, or are not found.
     unsafe {
         if (*container).header & IS_OBJECT == 0 {
-            return key.push(0);
+            return None;
         }
         let mut found = pg_sys::JsonbValue::default();
-        let length = i32::try_from(name.len()).unwrap_or(0);
-        let at = pg_sys::getKeyJsonValueFromContainer(
-            container,
-            name.as_ptr().cast::<c_char>(),
-            length,
-            &mut found,
-        );
-        if at.is_null() {
-            return key.push(0);
+        let (name, length) = (name.as_ptr().cast::<c_char>(), i32::try_from(name.len()).unwrap_or(0));
+        if pg_sys::getKeyJsonValueFromContainer(container, name, length, &mut found).is_null() {
+            return None;
         }
-        use pg_sys::jbvType as stored;
         match found.type_ {
-            stored::jbvBinary if !rest.is_empty() => member(found.val.binary.data, rest, key),
-            _ if !rest.is_empty() => key.push(0),
+            _ if rest.is_empty() => Some(found),
+            stored::jbvBinary => member(found.val.binary.data, rest),
+            _ => None,
+        }
+    }
+}
+
+/// Adds what tells a member apart. Null is as good as nothing.
+///
+/// # Safety
+/// What [`member`] has found.
+unsafe fn tell_member_apart(found: Option<pg_sys::JsonbValue>, key: &mut Vec<u8>) {
+    let Some(found) = found else { return key.push(0) };
+    // SAFETY: the type says what the value is.
+    unsafe {
+        match found.type_ {
             stored::jbvNull => key.push(0),
             stored::jbvBool => key.push(if found.val.boolean { 2 } else { 3 }),
             stored::jbvString => {
@@ -297,13 +325,8 @@ unsafe fn member(container: *mut pg_sys::JsonbContainer, path: &[String], key: &
                 let binary = found.val.binary;
                 with_bytes(key, std::slice::from_raw_parts(binary.data.cast(), binary.len as usize));
             }
-            // Of a kind that is not stored: told apart from nothing but itself.
+            // Of a kind that is not stored.
             _ => key.push(7),
         }
     }
-}
-
-/// The members of an object; nothing of what is no object.
-pub(crate) fn object(json: Json) -> Map<String, Json> {
-    if let Json::Object(object) = json { object } else { Map::new() }
 }
