@@ -101,7 +101,7 @@ pub(crate) fn allows(asked: Asked<'_>, locked: bool) -> bool {
         ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             !is_internal(first) && !first.eq_ignore_ascii_case("sqlite_dbpage")
         }
-        ffi::SQLITE_FUNCTION => !is_one_of(&DANGEROUS, second) && !(locked && is_one_of(&FILES, second)),
+        ffi::SQLITE_FUNCTION => !(is_one_of(&DANGEROUS, second) || locked && is_one_of(&FILES, second)),
         ffi::SQLITE_PRAGMA => pragma(first, asked.second, locked),
         ffi::SQLITE_CREATE_TABLE => !has_prefix(first, OURS),
         ffi::SQLITE_DROP_TABLE => !is_internal(first),
