@@ -48,7 +48,10 @@ fn deciding(data: &Data) -> Vec<Line> {
     let faster = |peer: &str, way: &str| Some(data.get(TEN, peer, 100)? / data.get(TEN, way, 100)?);
     let peer = |peer: &str, judged: &str, goal: &'static str| {
         let measured = || {
-            let said = |way: &str| Some(format!("{:.0}×", faster(peer, way)?));
+            let said = |way: &str| {
+                let ratio = faster(peer, way)?;
+                Some(if ratio < 10.0 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") })
+            };
             let (coded, map, text) =
                 (said("tamis, coded")?, said("tamis, JSON map")?, said("tamis, JSON text")?);
             Some((

@@ -13,7 +13,8 @@ const SIZE: (u32, u32) = (920, 480);
 /// One way is drawn in these colours whatever else is in a plot: Tamis stands out.
 const TAMIS: [RGBColor; 4] =
     [RGBColor(192, 57, 43), RGBColor(230, 126, 34), RGBColor(241, 166, 58), RGBColor(150, 40, 90)];
-const OTHERS: [RGBColor; 6] = [
+const OTHERS: [RGBColor; 7] = [
+    RGBColor(0, 0, 0),
     RGBColor(44, 62, 80),
     RGBColor(41, 128, 185),
     RGBColor(39, 124, 84),
@@ -30,7 +31,23 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Plots over numbers: the file, the group, what the numbers are, and rows if not all.
 const LINES: [(&str, &str, &str, &[&str]); 6] = [
-    ("batches", "decide, ten policies", "chunks in a call", &[]),
+    (
+        "batches",
+        "decide, ten policies",
+        "chunks in a call",
+        &[
+            "native, struct",
+            "native, JSON map",
+            "tamis, coded",
+            "tamis, JSON map",
+            "tamis, JSON text",
+            "cedar-policy",
+            "regorus, virtual machine",
+            "OPA, WASM",
+            "OPA, library",
+            "SQLite, JSON column",
+        ],
+    ),
     ("chunks", "scaling with chunks, each", "chunks in a call", &[]),
     (
         "policies",
@@ -100,7 +117,7 @@ fn draw_bars(path: &Path, bars: &[(String, f64)]) -> Outcome {
     for (number, (name, value)) in bars.iter().enumerate() {
         let top = 40 + 22 * i32::try_from(number)?;
         let to = left + (value.log10() - low) / (high - low).max(f64::EPSILON) * (right - left);
-        let colour = if name.starts_with("tamis") { TAMIS[0] } else { OTHERS[3] };
+        let colour = if name.starts_with("tamis") { TAMIS[0] } else { OTHERS[4] };
         area.draw(&Rectangle::new([(left as i32, top), (to as i32, top + 15)], colour.filled()))?;
         text(&area, name, (left as u32 - 8, top as u32 + 2), 13, TextAlign::End)?;
         text(&area, &show(*value, Unit::Time), (to as u32 + 6, top as u32 + 2), 13, TextAlign::Start)?;
@@ -163,7 +180,7 @@ fn draw_lines(path: &Path, title: &str, over: &str, lines: &[(&str, Vec<(f64, f6
     for (number, (name, line)) in order.into_iter().enumerate() {
         let our = name.starts_with("tamis") || lines.iter().all(|(name, _)| !name.starts_with("tamis"));
         let colour = if our { ours.next() } else { theirs.next() }.unwrap_or(&INK);
-        let style = colour.stroke_width(if our { 3 } else { 1 });
+        let style = colour.stroke_width(if our { 3 } else { 2 });
         chart.draw_series(LineSeries::new(line.iter().copied(), style))?;
         let top = 44 + 20 * i32::try_from(number)?;
         legend.draw(&PathElement::new([(4, top + 7), (26, top + 7)], style))?;

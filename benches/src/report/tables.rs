@@ -88,7 +88,7 @@ mod tests {
             Data::of(vec![figure("slow", "100", 5e3), figure("slow", "10", 6e3), figure("fast", "100", 5.0)]);
         assert_eq!(
             all(&data),
-            "### decide, ten policies\n\n| | 10 | 100 |\n|---|---:|---:|\n| fast |  | 5.00 ns |\n\
+            "### decide, ten policies\n\n| | 10 | 100 |\n|---|---:|---:|\n| fast |  | 5 ns |\n\
              | slow | 6.00 µs | 5.00 µs |\n| regorus, virtual machine | not measured | not measured |\n\
              | OPA, library | not measured | not measured |\n\n"
         );
