@@ -171,6 +171,13 @@ fn a_prepared_statement_follows_the_request_and_the_policy() {
         assert_eq!(transaction.query_one(&statement, &[&0i64]).unwrap().get::<_, i64>(0), 500);
         transaction.commit().unwrap();
     }
+    // A plan that was made while nobody asked is not kept for who does.
+    app.batch_execute(
+        "SET plan_cache_mode = force_generic_plan; PREPARE early AS SELECT count(*) FROM docs; EXECUTE early",
+    )
+    .unwrap();
+    let explained = asked(&mut app, &person("acme", 9, &[]), "EXPLAIN EXECUTE early").unwrap();
+    assert!(explained.iter().any(|row| row.get::<_, String>(0).contains("tenant = 'acme'")));
     // So do statements inside of functions, which are planned once.
     admin
         .batch_execute("CREATE FUNCTION rows_of() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM docs); END'")

@@ -30,7 +30,7 @@ unsafe extern "C-unwind" {
 }
 
 thread_local! {
-    /// Whether this backend may have kept plans for the current request.
+    /// Whether this backend may have kept plans for the current request, or for the lack of one.
     static NARROWED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -108,6 +108,8 @@ unsafe fn simplify(
         let kinds: Vec<Kind> =
             (FIRST..length).map(|number| Kind::of(pg_sys::exprType(nth(arguments, number)))).collect();
         let names: Vec<String> = (0..kinds.len()).map(|number| format!("{COLUMN}{number}")).collect();
+        // A plan that is made without a request is made anew when there is one.
+        NARROWED.set(true);
         let Some(condition) = narrow::condition(&policy, &layout, &kinds, &names)? else { return Ok(None) };
         let Some(text) = expression(root, &condition.text, arguments) else { return Ok(None) };
         let (Some(decided), Some(planned)) = (
@@ -119,7 +121,6 @@ unsafe fn simplify(
         let Some(key) = format!("{} {} {policy}", request::serial(), condition.digest).into_datum() else {
             return Ok(None);
         };
-        NARROWED.set(true);
         // Within a transaction nothing tells of a policy that was replaced, but that transactions have ended since.
         if !root.is_null() && !(*root).glob.is_null() {
             (*(*root).glob).transientPlan = true;
