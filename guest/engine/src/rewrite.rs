@@ -78,6 +78,12 @@ impl Outcome {
     }
 }
 
+/// One of the two outcomes of a connective.
+enum Branch {
+    Known(Outcome),
+    Node(u32),
+}
+
 /// Says which chunks the program can allow.
 pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'a>) -> Rewrite<'a> {
     let evaluator = Evaluator::new(program, request, arena);
@@ -94,6 +100,9 @@ pub fn rewrite<'a>(program: Program<'a>, arena: &'a Bump, request: &'a Request<'
             && rewriter.evaluator.boolean(rule.condition).is_none()
         {
             faults.push((index, rewriter.evaluator.fault()));
+        }
+        if condition.yes == Bounds::NONE {
+            continue;
         }
         if !condition.yes.is_exact() {
             partial.push(index);
@@ -141,16 +150,24 @@ impl<'a> Rewriter<'a> {
                 None => Outcome::FAULT,
             };
         }
+        use Branch::{Known, Node};
         let (then, otherwise) = match node.op {
             // What is one of these entities is of the type of one: the compiler asks for both so that few chunks are asked for their id.
             Op::And if self.node(node.a).op == Op::IsOfTypeOf => return self.outcome(node.b),
-            Op::And => (self.outcome(node.b), Outcome::FALSE),
-            Op::Or => (Outcome::TRUE, self.outcome(node.b)),
-            Op::Not => (Outcome::FALSE, Outcome::TRUE),
-            Op::If => (self.outcome(node.b), self.outcome(node.c)),
+            Op::And => (Node(node.b), Known(Outcome::FALSE)),
+            Op::Or => (Known(Outcome::TRUE), Node(node.b)),
+            Op::Not => (Known(Outcome::FALSE), Known(Outcome::TRUE)),
+            Op::If => (Node(node.b), Node(node.c)),
             _ => return self.test(index, &node).unwrap_or_else(|| self.unknown(index)),
         };
         let condition = self.outcome(node.a);
+        let [then, otherwise] =
+            [(condition.yes, then), (condition.no, otherwise)].map(|(reached, branch)| match branch {
+                // Most policies of many ask for a group or role that the principal is not in, and say no more of chunks then.
+                _ if reached == Bounds::NONE => Outcome::FAULT,
+                Known(outcome) => outcome,
+                Node(index) => self.outcome(index),
+            });
         Outcome {
             yes: self.either(condition, then.yes, otherwise.yes),
             no: self.either(condition, then.no, otherwise.no),
