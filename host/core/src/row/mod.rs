@@ -1,5 +1,7 @@
 //! What a gate sees of a chunk, wherever it comes from: a [`Chunk`], the columns of a table, JSON that nobody has parsed.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod extract;
 
 use std::collections::BTreeSet;
@@ -15,6 +17,8 @@ use crate::metadata;
 use crate::types::Type;
 use crate::value::Value;
 
+#[cfg(feature = "arrow")]
+pub use arrow::{ArrowRow, ArrowRows};
 pub use extract::{Extractor, JsonRow};
 
 static NO_TAGS: LazyLock<Attributes> = LazyLock::new(Attributes::new);
