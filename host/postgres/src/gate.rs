@@ -6,8 +6,8 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use tamis_core::request::{INDEX, RETRIEVE};
-use tamis_core::{Chunk, Redaction, Request};
-use tamis_runtime::{Admission, Error, Policy, Session};
+use tamis_core::{Chunk, Request};
+use tamis_runtime::{Admission, Error, Policy, Session, Verdict};
 
 use crate::error::Failure;
 use crate::layout::{Column, Layout};
@@ -101,10 +101,7 @@ impl Gate {
         let chunks = std::slice::from_ref(chunk);
         Ok(match self.action {
             // A row is shown whole or not at all.
-            Action::Retrieve => session
-                .filter(chunks)?
-                .first()
-                .is_some_and(|decision| decision.allow && decision.redaction == Redaction::default()),
+            Action::Retrieve => session.verdicts(chunks)?.first() == Some(&Verdict::Allow),
             Action::Index => matches!(session.admit(chunks)?.first(), Some(Admission::Admitted)),
         })
     }

@@ -1,4 +1,7 @@
 //! The request of the current transaction: set once, gone when the transaction ends.
+//!
+//! A connection of a pool serves the same person again and again, so what was made for the last few requests is kept for transactions
+//! with exactly these. No other request ever meets it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,6 +21,13 @@ use crate::serving;
 /// Gates that are open at once: one for each policy, action and layout that a transaction uses. Past this all are made anew.
 const MAX_GATES: usize = 64;
 
+/// So many requests of earlier transactions are kept.
+const MAX_KEPT: usize = 4;
+/// Of one request that had more gates than this none are kept.
+const MAX_KEPT_GATES: usize = 8;
+/// No statement.
+const NONE: (i64, u32) = (i64::MIN, 0);
+
 struct Current {
     /// What was set, to be told from another.
     json: Json,
@@ -33,6 +43,8 @@ struct Open {
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// The requests before, the last one last.
+    static KEPT: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
     static SERIAL: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -52,15 +64,26 @@ pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
         }
         None => {}
     }
-    let request = Request::from_json(&json.to_string()).map_err(|error| {
+    let kept = KEPT.with_borrow_mut(|kept| {
+        let at = kept.iter().position(|current| current.json == json)?;
+        Some(kept.remove(at))
+    });
+    let current = match kept {
+        Some(current) => current,
+        None => Current { request: read(&json)?, json, gates: HashMap::new() },
+    };
+    process::at_end_of_transactions(forget);
+    CURRENT.set(Some(current));
+    advance();
+    Ok(())
+}
+
+fn read(json: &Json) -> Result<Request, Failure> {
+    Request::from_json(&json.to_string()).map_err(|error| {
         Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a request")
             .detail(error)
             .hint(r#"It is like {"subject": {"type": "User", "id": "alice"}}."#)
-    })?;
-    process::at_end_of_transactions(forget);
-    CURRENT.set(Some(Current { json, request, gates: HashMap::new() }));
-    advance();
-    Ok(())
+    })
 }
 
 /// The request as it was set.
@@ -85,9 +108,19 @@ fn advance() {
 
 fn forget() {
     serving::forget();
-    if CURRENT.take().is_some() {
-        advance();
+    let Some(mut current) = CURRENT.take() else { return };
+    if current.gates.len() > MAX_KEPT_GATES {
+        current.gates.clear();
     }
+    // Statements of another transaction may look like those of this one.
+    current.gates.values_mut().for_each(|open| open.statement = NONE);
+    KEPT.with_borrow_mut(|kept| {
+        if kept.len() >= MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push(current);
+    });
+    advance();
 }
 
 /// The gate at a place, with the policy that is found: once for each statement. `None` if there is no request.
