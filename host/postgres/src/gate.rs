@@ -227,11 +227,9 @@ impl Decider {
             call.argument(FIRST + number, kind)
         };
         let mut gate = self.gate.borrow_mut();
+        let chunk = || self.layout.chunk(value, &self.members, self.reads_ids);
         if self.reads_ids {
-            return self
-                .layout
-                .chunk(value, &self.members, self.reads_ids)
-                .map_or(Ok(false), |chunk| gate.decide(&chunk));
+            return chunk().map_or(Ok(false), |chunk| gate.decide(&chunk));
         }
         self.key.clear();
         for (number, column) in self.layout.columns.iter().enumerate() {
@@ -244,10 +242,7 @@ impl Decider {
         if let Some(allowed) = gate.remembered(&self.key) {
             return Ok(allowed);
         }
-        let allowed = self
-            .layout
-            .chunk(value, &self.members, self.reads_ids)
-            .map_or(Ok(false), |chunk| gate.decide(&chunk))?;
+        let allowed = chunk().map_or(Ok(false), |chunk| gate.decide(&chunk))?;
         gate.remember(&self.key, allowed);
         Ok(allowed)
     }

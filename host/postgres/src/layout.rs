@@ -1,9 +1,10 @@
 //! What the columns of a protected table are to a policy.
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 use tamis_core::EntityUid;
 use tamis_core::chunk::DEFAULT_TYPE;
-use tamis_core::{Chunk, InputError, input};
+use tamis_core::{Attributes, Chunk, InputError, input};
 
 use crate::server::value::{Kind, Value};
 
@@ -100,12 +101,12 @@ impl Layout {
         }
         if let Some(attributes) = place(&Column::Attributes) {
             for (path, value) in members.iter().zip(attributes.members(members)) {
-                put(&mut chunk.attributes, path, value);
+                put(&mut chunk, path, value);
             }
         }
         for (number, column) in self.columns.iter().enumerate() {
             if let Column::Attribute(path) = column {
-                put(&mut chunk.attributes, path, values(number).json());
+                put(&mut chunk, path, values(number).json());
             }
         }
         Some(chunk)
@@ -135,30 +136,24 @@ impl Layout {
     }
 }
 
-/// Makes the member at a path this one, or nothing. What stands in the way of a value gives way.
-fn put(object: &mut tamis_core::Attributes, path: &[String], value: Option<serde_json::Value>) {
-    use serde_json::{Map, Value as Json};
-    match (path, value) {
-        ([name], Some(value)) => {
-            object.insert(name.clone(), value);
-        }
-        ([name], None) => {
+/// Makes the attribute at a path this one, or nothing.
+fn put(chunk: &mut Chunk, path: &[String], value: Option<Json>) {
+    match value {
+        Some(value) => chunk.store(path, value),
+        None => clear(&mut chunk.attributes, path),
+    }
+}
+
+fn clear(object: &mut Attributes, path: &[String]) {
+    match path {
+        [] => {}
+        [name] => {
             object.remove(name);
         }
-        ([name, rest @ ..], None) => {
+        [name, rest @ ..] => {
             if let Some(Json::Object(inner)) = object.get_mut(name) {
-                put(inner, rest, None);
+                clear(inner, rest);
             }
         }
-        ([name, rest @ ..], value) => {
-            let inner = object.entry(name.clone()).or_insert_with(|| Json::Object(Map::new()));
-            if !inner.is_object() {
-                *inner = Json::Object(Map::new());
-            }
-            if let Json::Object(inner) = inner {
-                put(inner, rest, value);
-            }
-        }
-        ([], _) => {}
     }
 }

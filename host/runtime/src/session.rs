@@ -105,11 +105,7 @@ impl Session {
             if !session.policy.has_batch() {
                 return chunks.iter().map(|chunk| session.decide_on(chunk)).collect();
             }
-            let mut verdicts = Vec::with_capacity(chunks.len());
-            while let Some(rest @ [_, ..]) = chunks.get(verdicts.len()..) {
-                verdicts.append(&mut session.decide_some(rest)?);
-            }
-            Ok(verdicts)
+            session.decide_all(chunks)
         })
     }
 
@@ -203,21 +199,24 @@ impl Session {
         if !self.policy.has_batch() {
             return chunks.iter().map(|chunk| self.ask(chunk.borrow())).collect();
         }
-        let mut decisions = Vec::with_capacity(chunks.len());
-        let mut rest = chunks;
-        while !rest.is_empty() {
-            let verdicts = self.decide_some(rest)?;
-            let (asked, later) = rest.split_at(verdicts.len().min(rest.len()));
-            for (chunk, verdict) in asked.iter().zip(verdicts) {
-                decisions.push(match verdict {
-                    Verdict::Deny => Decision::default(),
-                    Verdict::Allow => Decision { allow: true, ..Decision::default() },
-                    Verdict::Redact => self.ask_what_to_redact(chunk.borrow())?,
-                });
-            }
-            rest = later;
+        let verdicts = self.decide_all(chunks)?;
+        let decision = |(chunk, verdict): (&C, Verdict)| {
+            Ok(match verdict {
+                Verdict::Deny => Decision::default(),
+                Verdict::Allow => Decision { allow: true, ..Decision::default() },
+                Verdict::Redact => self.ask_what_to_redact(chunk.borrow())?,
+            })
+        };
+        chunks.iter().zip(verdicts).map(decision).collect()
+    }
+
+    /// Decides in as many frames as it takes.
+    fn decide_all(&mut self, chunks: &[impl Row]) -> Result<Vec<Verdict>, Error> {
+        let mut verdicts = Vec::with_capacity(chunks.len());
+        while let Some(rest @ [_, ..]) = chunks.get(verdicts.len()..) {
+            verdicts.append(&mut self.decide_some(rest)?);
         }
-        Ok(decisions)
+        Ok(verdicts)
     }
 
     /// Decides on the first of some chunks: on one at least.
