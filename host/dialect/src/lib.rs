@@ -6,6 +6,7 @@
 mod chroma;
 mod duckdb;
 mod elasticsearch;
+mod explain;
 mod fields;
 mod lancedb;
 mod milvus;
@@ -23,6 +24,7 @@ mod weaviate;
 pub use chroma::Chroma;
 pub use duckdb::DuckDb;
 pub use elasticsearch::Elasticsearch;
+pub use explain::explain;
 pub use fields::{Fields, Place};
 pub use lancedb::LanceDb;
 pub use milvus::{Expression, Milvus};
@@ -51,12 +53,12 @@ pub trait Dialect {
 }
 
 /// Any dialect, for who only passes on what a filter becomes.
-pub trait Emit {
+pub trait Emit: Send + Sync {
     /// As [`Dialect::translate`], in JSON.
     fn emit(&self, filter: &Filter) -> Translation<Json>;
 }
 
-impl<D: Dialect> Emit for D {
+impl<D: Dialect + Send + Sync> Emit for D {
     fn emit(&self, filter: &Filter) -> Translation<Json> {
         let Translation { native, widened } = self.translate(filter);
         // Nothing here has keys that are not texts, so this cannot fail; `null` is no filter in any dialect.

@@ -31,6 +31,8 @@ const POOL_KEEP_RESIDENT: usize = 64 << 10;
 /// Where nothing is reserved, a memory that grows is copied unless there is room behind it: so much.
 const MODEST_GROWTH: u64 = 1 << 20;
 
+static SHARED: OnceLock<Result<Runtime, Error>> = OnceLock::new();
+
 /// How a [`Runtime`] is set up.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeConfig {
@@ -60,7 +62,7 @@ pub struct Runtime {
     fuel: bool,
     cache: Option<Arc<Cache>>,
     interrupted: Option<fn() -> bool>,
-    _ticker: Option<Arc<Ticker>>,
+    ticker: Option<Arc<Ticker>>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -87,7 +89,7 @@ impl Runtime {
         })?;
         let ticker = Ticker::start(&engine)?;
         let cache = config.cache.map(Arc::new);
-        Ok(Self { engine, fuel: config.fuel, cache, interrupted: None, _ticker: Some(Arc::new(ticker)) })
+        Ok(Self { engine, fuel: config.fuel, cache, interrupted: None, ticker: Some(Arc::new(ticker)) })
     }
 
     /// Sets up an engine for a process that belongs to someone else.
@@ -99,7 +101,7 @@ impl Runtime {
         live_modestly(&mut engine_config);
         let engine = Engine::new(&engine_config).map_err(no_engine)?;
         let cache = config.cache.map(Arc::new);
-        Ok(Self { engine, fuel: config.fuel, cache, interrupted: Some(process.interrupted), _ticker: None })
+        Ok(Self { engine, fuel: config.fuel, cache, interrupted: Some(process.interrupted), ticker: None })
     }
 
     /// Makes running policies look at the clock and whether they are interrupted. For processes of others, which have no thread
@@ -108,12 +110,23 @@ impl Runtime {
         self.engine.increment_epoch();
     }
 
+    /// Starts the clock of [`Runtime::shared`] again, if that was set up: for a process that was forked. Threads are not, and without
+    /// a clock no policy meets its deadline.
+    ///
+    /// # Errors
+    /// [`Error::Host`] if no thread can be started.
+    pub fn restart_clock() -> Result<(), Error> {
+        match SHARED.get() {
+            Some(Ok(Self { engine, ticker: Some(ticker), .. })) => ticker.run(engine),
+            _ => Ok(()),
+        }
+    }
+
     /// The process-wide runtime: no fuel, no cache. Set up at the first call.
     ///
     /// # Errors
     /// As [`Runtime::new`], the same at every call.
     pub fn shared() -> Result<Self, Error> {
-        static SHARED: OnceLock<Result<Runtime, Error>> = OnceLock::new();
         SHARED.get_or_init(|| Runtime::new(RuntimeConfig::default())).clone()
     }
 
@@ -182,8 +195,13 @@ struct Ticker {
 
 impl Ticker {
     fn start(engine: &Engine) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let ticker = Self { stop: Arc::new(AtomicBool::new(false)) };
+        ticker.run(engine)?;
+        Ok(ticker)
+    }
+
+    fn run(&self, engine: &Engine) -> Result<(), Error> {
+        let stopped = Arc::clone(&self.stop);
         let engine = engine.weak();
         std::thread::Builder::new()
             .name("tamis-clock".to_owned())
@@ -197,7 +215,7 @@ impl Ticker {
                 }
             })
             .map_err(|error| Error::Host(format!("cannot start the clock thread: {error}")))?;
-        Ok(Self { stop })
+        Ok(())
     }
 }
 

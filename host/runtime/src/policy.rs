@@ -78,7 +78,7 @@ struct Shared {
     /// The columns of its frames, if it decides on batches.
     columns: Option<Vec<Column>>,
     digest: Digest,
-    size: usize,
+    component: Box<[u8]>,
     limits: Limits,
     rewrites: Rewrites,
 }
@@ -121,7 +121,7 @@ impl Policy {
                 manifest,
                 columns,
                 digest,
-                size: bytes.len(),
+                component: bytes.into(),
                 limits,
                 rewrites: Rewrites::default(),
             }),
@@ -147,9 +147,9 @@ impl Policy {
         self.shared.digest
     }
 
-    /// The size of its bytes.
-    pub fn size(&self) -> usize {
-        self.shared.size
+    /// Its bytes.
+    pub fn component(&self) -> &[u8] {
+        &self.shared.component
     }
 
     /// What each of its gate calls may use up.

@@ -32,7 +32,7 @@ fn a_valid_manifest_is_read() {
 fn a_policy_knows_its_bytes_and_its_limits() {
     let bytes = Module::good().component();
     let policy = load(bytes.clone(), patient()).unwrap();
-    assert_eq!((policy.size(), policy.digest()), (bytes.len(), Digest::of(&bytes)));
+    assert_eq!((policy.component().len(), policy.digest()), (bytes.len(), Digest::of(&bytes)));
     assert_eq!(policy.limits(), &patient());
 }
 

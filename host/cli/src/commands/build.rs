@@ -20,6 +20,6 @@ pub(crate) fn run(args: &BuildArgs) -> Result<Outcome> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     output::replace_file(&args.output, &component)?;
-    eprintln!("{}  {}  {} bytes", args.output.display(), policy.digest(), policy.size());
+    eprintln!("{}  {}  {} bytes", args.output.display(), policy.digest(), policy.component().len());
     Ok(Outcome::Done)
 }

@@ -2,13 +2,15 @@
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value as Json, json};
-use tamis_core::decision::path_text;
-use tamis_core::{Filter, Query, Rewrite};
+use tamis_core::{Query, Rewrite};
 use tamis_dialect::{Fields, Translation};
 
 use crate::args::RewriteArgs;
 use crate::exit::Outcome;
 use crate::{input, output};
+
+/// The filter itself, in no database's language.
+const AST: &str = "ast";
 
 pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
     let fields = match &args.fields {
@@ -24,7 +26,8 @@ pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
     }
     let translation = translate(&rewrite, &args.emit, fields)?;
     if args.explain {
-        output::line(&explain(&rewrite, &args.emit, &translation))?;
+        let native = (args.emit != AST).then_some((args.emit.as_str(), &translation));
+        output::line(&tamis_dialect::explain(&rewrite, native))?;
         return Ok(Outcome::Done);
     }
     for left_out in &translation.widened {
@@ -40,45 +43,10 @@ pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
 }
 
 fn translate(rewrite: &Rewrite, emit: &str, fields: Fields) -> Result<Translation<Json>> {
-    if emit == "ast" {
+    if emit == AST {
         return Ok(Translation { native: rewrite.filter.to_json(), widened: Vec::new() });
     }
     let dialect =
         tamis_dialect::dialect(emit, fields).ok_or_else(|| anyhow!("no dialect `{emit}` is known"))?;
     Ok(dialect.emit(&rewrite.filter))
-}
-
-/// For people: what the database is asked for, and what is left to the filter gate.
-fn explain(rewrite: &Rewrite, emit: &str, translation: &Translation<Json>) -> String {
-    let exact = rewrite.exact && translation.is_exact();
-    let mut text = match &rewrite.filter {
-        Filter::Always => "The search is not narrowed.\n".to_owned(),
-        Filter::Never => "Nothing can be allowed, so there is nothing to search.\n".to_owned(),
-        filter => format!("The search looks only at chunks where\n  {filter}\n"),
-    };
-    if emit != "ast" {
-        text += &format!("In {emit}:\n  {}\n", translation.native);
-    }
-    if exact {
-        text += "The filter is exact: it matches what is allowed and nothing else. The filter gate checks all the same.\n";
-    } else {
-        text += "The filter matches more than is allowed; the filter gate decides on what it lets through:\n";
-        if !rewrite.exact {
-            let partial: Vec<String> = rewrite.partial.iter().map(|rule| format!("`{rule}`")).collect();
-            match partial.len() {
-                0 => text += "  by the policy: what it allows is not all a filter can say\n",
-                _ => text += &format!("  by the policy: no filter can say all of {}\n", partial.join(", ")),
-            }
-        }
-        for left_out in &translation.widened {
-            text += &format!("  by {emit}: {left_out}\n");
-        }
-    }
-    let needs: Vec<String> = rewrite.needs.iter().map(|attribute| path_text(&attribute.path)).collect();
-    if needs.is_empty() {
-        text += "The filter gate needs no attribute of the chunks.";
-    } else {
-        text += &format!("The filter gate needs back: {}", needs.join(", "));
-    }
-    text
 }

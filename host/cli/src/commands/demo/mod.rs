@@ -107,7 +107,7 @@ fn admit(workspace: &Workspace, handle: &PolicyHandle, chunks: &[Chunk]) -> Resu
     line(&format!(
         "   {} chunks of the PostgreSQL manual with all-MiniLM-L6-v2 embeddings; policy in Cedar, {} bytes compiled",
         chunks.len(),
-        handle.current().policy().size()
+        handle.current().policy().component().len()
     ))?;
     let path = workspace.file("chunks.sqlite");
     for suffix in ["", "-wal", "-shm"] {
