@@ -1,29 +1,30 @@
 """The Rust host in this process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypeVar, final
+from typing import Any, TypeVar, final
 
+from tamis._dialect import Dialect
 from tamis._errors import Error
 
-Chunk = TypeVar("Chunk")
-Dialect = Literal[
-    "chroma",
-    "duckdb",
-    "elasticsearch",
-    "lancedb",
-    "milvus",
-    "opensearch",
-    "pinecone",
-    "postgres",
-    "postgres-columns",
-    "qdrant",
-    "sqlite",
-    "weaviate",
+_Chunk = TypeVar("_Chunk")
+
+__all__ = [
+    "Admission",
+    "Decision",
+    "Policy",
+    "Problem",
+    "Request",
+    "Rewrite",
+    "Session",
+    "Translation",
+    "Watch",
+    "restart_clock",
 ]
 
 def restart_clock() -> None: ...
+
 @final
 class Problem:
     @property
@@ -41,7 +42,7 @@ class Problem:
 
 @final
 class Request:
-    def __new__(cls, request: Mapping[str, Any] | str) -> Request: ...
+    def __new__(cls, request: Mapping[str, Any] | str, /) -> Request: ...
     @property
     def subject(self) -> tuple[str, str]: ...
     @property
@@ -49,7 +50,7 @@ class Request:
     @property
     def action(self) -> str: ...
     def with_action(self, action: str) -> Request: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
@@ -116,9 +117,9 @@ class Session:
     def digest(self) -> str: ...
     @property
     def request(self) -> Request: ...
-    def decide(self, chunks: Sequence[object] | object, *, explain: bool = False, id: str = "id") -> list[Decision]: ...
-    def filter(self, chunks: Sequence[Chunk]) -> list[Chunk]: ...
-    def admit(self, chunks: Sequence[object]) -> list[Admission]: ...
+    def decide(self, chunks: Iterable[object] | object, *, explain: bool = False, id: str = "id") -> list[Decision]: ...
+    def filter(self, chunks: Iterable[_Chunk]) -> list[_Chunk]: ...
+    def admit(self, chunks: Iterable[object]) -> list[Admission]: ...
     def rewrite(self, k: int = 10, collection: str = "") -> Rewrite: ...
 
 @final
@@ -152,13 +153,13 @@ class Policy:
     def decide(
         self,
         request: Request | Mapping[str, Any],
-        chunks: Sequence[object] | object,
+        chunks: Iterable[object] | object,
         *,
         explain: bool = False,
         id: str = "id",
     ) -> list[Decision]: ...
-    def filter(self, request: Request | Mapping[str, Any], chunks: Sequence[Chunk]) -> list[Chunk]: ...
-    def admit(self, request: Request | Mapping[str, Any], chunks: Sequence[object]) -> list[Admission]: ...
+    def filter(self, request: Request | Mapping[str, Any], chunks: Iterable[_Chunk]) -> list[_Chunk]: ...
+    def admit(self, request: Request | Mapping[str, Any], chunks: Iterable[object]) -> list[Admission]: ...
     def rewrite(self, request: Request | Mapping[str, Any], k: int = 10, collection: str = "") -> Rewrite: ...
     def replace(self, source: Policy | bytes) -> int: ...
     def watch(self, path: str | PathLike[str], *, schema: str | PathLike[str] | None = None) -> Watch: ...
