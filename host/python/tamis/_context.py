@@ -1,0 +1,38 @@
+"""Who asks, for code that a request does not reach through arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from tamis._native import Error, Request
+
+_request: ContextVar[Request | None] = ContextVar("tamis_request", default=None)
+
+
+class NoRequestError(Error):
+    """Nobody said who asks, so nothing is searched."""
+
+
+@contextmanager
+def acting(request: Request | Mapping[str, Any]) -> Iterator[Request]:
+    """Everything in this block, tasks that it starts included, asks with `request` unless it is given another."""
+    known = request if isinstance(request, Request) else Request(request)
+    token = _request.set(known)
+    try:
+        yield known
+    finally:
+        _request.reset(token)
+
+
+def current_request() -> Request:
+    """The request of the innermost `acting`.
+
+    Raises `NoRequestError` outside of any.
+    """
+    request = _request.get()
+    if request is None:
+        raise NoRequestError("no request: pass one, or enter `tamis.acting(request)`")
+    return request
