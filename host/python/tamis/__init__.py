@@ -1,25 +1,28 @@
 """One access policy, sandboxed in WebAssembly, decides which chunks a person may be handed."""
 
 from tamis._chunk import Chunk
-from tamis._context import NoRequestError, acting, current_request
-from tamis._native import (
-    Admission,
+from tamis._context import acting, current_request
+from tamis._errors import (
     ArtifactError,
     ContractError,
-    Decision,
     Error,
     HostError,
     InputError,
     LimitError,
+    NoRequestError,
+    SelfTestError,
+    SourceError,
+    TrapError,
+)
+from tamis._native import (
+    Admission,
+    Decision,
     Policy,
     Problem,
     Request,
     Rewrite,
-    SelfTestError,
     Session,
-    SourceError,
     Translation,
-    TrapError,
     Watch,
 )
 

@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from tamis._native import Error, Request
+from tamis._errors import NoRequestError
+from tamis._native import Request
 
 _request: ContextVar[Request | None] = ContextVar("tamis_request", default=None)
-
-
-class NoRequestError(Error):
-    """Nobody said who asks, so nothing is searched."""
 
 
 @contextmanager

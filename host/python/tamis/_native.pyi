@@ -5,6 +5,8 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeVar, final
 
+from tamis._errors import Error
+
 Chunk = TypeVar("Chunk")
 Dialect = Literal[
     "chroma",
@@ -20,37 +22,6 @@ Dialect = Literal[
     "sqlite",
     "weaviate",
 ]
-
-class Error(Exception):
-    """Whatever failed, nothing was allowed. The text is for the operator: it can quote the policy and the request."""
-
-class SourceError(Error):
-    """The policy does not compile."""
-
-    problems: list[Problem]
-    line: int | None
-    column: int | None
-
-class ArtifactError(Error):
-    """The bytes are no policy component."""
-
-class ContractError(Error):
-    """The component breaks the contract."""
-
-class LimitError(Error):
-    """The policy reached a limit: time, memory, size of an answer."""
-
-class TrapError(Error):
-    """The policy's own code gave up."""
-
-class SelfTestError(Error):
-    """A policy did not pass the self-test."""
-
-class HostError(Error):
-    """This machine or its configuration is in the way."""
-
-class InputError(Error, ValueError):
-    """A request, chunk, filter or field map that is not of the documented shape."""
 
 @final
 class Problem:
