@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tamis._native import Decision, InputError, Rewrite, Session
+from tamis._errors import ContractError, InputError
+from tamis._native import Decision, Rewrite, Session
 
 _log = logging.getLogger("tamis")
 
@@ -87,13 +88,15 @@ def widen(
     asks: Asks = NOTHING,
     budget: int = BUDGET,
     first: int = 0,
+    drops: bool = False,
 ) -> Generator[int, Sequence[Item], Found[Item]]:
     """Finds the best `k` items that the session's request may read.
 
     Each number that it yields is how many candidates to fetch from the best on, none left out; it is sent what there is. An answer that is
-    shorter says that the store has no more. `chunk` makes of an item what the gate decides on. `rewrite` is the session's own; the caller gives it
-    to the store as well as the store takes it, and says with `exact` whether the store then leaves out all that the filter does not match.
-    At least `first` are fetched at first. If the policy allows nothing, nothing is fetched.
+    shorter says that the store has no more; one of a store that `drops` some of what it finds only if it is not longer when more are asked for.
+    `chunk` makes of an item what the gate decides on, or None, which is denied, of one that cannot be read. `rewrite` is the session's own; the
+    caller gives it to the store as well as the store takes it, and says with `exact` whether the store then leaves out all that the filter does
+    not match. At least `first` are fetched at first. If the policy allows nothing, nothing is fetched.
 
     Raises `InputError` for a `k` of 0 or beyond 10 000, and whatever the gate raises. Nothing is handed out then.
     """
@@ -105,13 +108,16 @@ def widen(
     if rewrite.never:
         return Found([], True, 0, 0, rewrite.exact, session.generation)
     wanted = min(max(first, k if exact else max(2 * k, WIDE)), budget)
+    before = 0
     while True:
         candidates = (yield wanted)[:budget]
         # All over again: an approximate index may rank others first when it is asked for more.
         hits, examined, denied = _gate(session, candidates, k, chunk, asks)
-        has_all = len(hits) == k or len(candidates) < wanted
+        is_all = len(candidates) < wanted and (not drops or len(candidates) <= before)
+        has_all = len(hits) == k or is_all
         if has_all or wanted >= budget:
             break
+        before = len(candidates)
         wanted = min(2 * wanted, budget)
     if exact and denied:
         # Safe, since the gate decides; but the store ignores the filter, or data changed under it.
@@ -127,16 +133,25 @@ def _gate(
     examined = denied = 0
     for start in range(0, len(candidates), BATCH):
         batch = candidates[start : start + BATCH]
-        decisions = session.decide([chunk(item) for item in batch])
-        for item, decision in zip(batch, decisions, strict=True):
+        for item, decision in zip(batch, decide(session, [chunk(item) for item in batch]), strict=True):
             if len(hits) == k:
                 return hits, examined, denied
             examined += 1
-            if not decision.allow:
+            if decision is None or not decision.allow:
                 denied += 1
             elif not asks.reveals(decision):
                 hits.append(Hit(item, decision))
     return hits, examined, denied
+
+
+def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision | None]:
+    """The decisions on chunks, by position. None, which is no chunk, gets none."""
+    readable = [chunk for chunk in chunks if chunk is not None]
+    decisions = session.decide(readable) if readable else []
+    if len(decisions) != len(readable):
+        raise ContractError(f"{len(decisions)} decisions on {len(readable)} chunks")
+    left = iter(decisions)
+    return [None if chunk is None else next(left) for chunk in chunks]
 
 
 def run(search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[int], Sequence[Item]]) -> Found[Item]:
