@@ -23,6 +23,7 @@ Dialect = Literal[
     "weaviate",
 ]
 
+def restart_clock() -> None: ...
 @final
 class Problem:
     @property
@@ -165,6 +166,7 @@ class Policy:
 @final
 class Watch:
     def close(self) -> None: ...
+    def _restart(self) -> None: ...
     def __enter__(self) -> Watch: ...
     def __exit__(
         self,
