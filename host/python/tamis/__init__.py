@@ -3,6 +3,7 @@
 import tamis._fork as _fork  # noqa: F401  (registers what a fork needs)
 from tamis._chunk import Chunk
 from tamis._context import acting, current_request
+from tamis._dialect import Dialect
 from tamis._errors import (
     ArtifactError,
     ContractError,
@@ -33,6 +34,7 @@ __all__ = [
     "Chunk",
     "ContractError",
     "Decision",
+    "Dialect",
     "Error",
     "HostError",
     "InputError",

@@ -3,25 +3,12 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypeVar, final
+from typing import Any, TypeVar, final
 
+from tamis._dialect import Dialect
 from tamis._errors import Error
 
 Chunk = TypeVar("Chunk")
-Dialect = Literal[
-    "chroma",
-    "duckdb",
-    "elasticsearch",
-    "lancedb",
-    "milvus",
-    "opensearch",
-    "pinecone",
-    "postgres",
-    "postgres-columns",
-    "qdrant",
-    "sqlite",
-    "weaviate",
-]
 
 def restart_clock() -> None: ...
 @final
