@@ -17,6 +17,13 @@ use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload};
 const ENGINE: &[u8] = include_bytes!("../engine.wasm");
 /// The engine's two numbers for address and size of its program; exported under this name.
 const PLACE: &str = "TAMIS_PROGRAM";
+/// Memory that a policy has from the start for what it allocates, in bytes. Most requests need no more: a memory that grows, and is shrunk
+/// for the next request, makes the system interrupt every other thread of the host.
+const ROOM: u64 = 96 << 10;
+/// Where the memory ends that the engine uses without allocating, by the name that linkers give it.
+const END: &str = "__heap_base";
+/// What a program's address is a multiple of.
+const ALIGNED: u64 = 16;
 /// Bytes in a page of memory.
 const PAGE: u64 = 65_536;
 
@@ -67,8 +74,8 @@ fn drop_names(component: &mut Vec<u8>) -> Result<(), LinkError> {
 fn module(engine: &[u8], program: &[u8]) -> Result<Vec<u8>, LinkError> {
     debug_assert!(program.starts_with(&MAGIC.to_le_bytes()));
     let found = find(engine)?;
-    let address = found.pages * PAGE;
-    let pages = found.pages + (program.len() as u64).div_ceil(PAGE);
+    let address = u64::from(found.end).next_multiple_of(ALIGNED);
+    let pages = (address + program.len() as u64 + ROOM).div_ceil(PAGE);
     let place =
         [address, program.len() as u64].map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
     let mut linked = Module::new();
@@ -135,19 +142,14 @@ fn module(engine: &[u8], program: &[u8]) -> Result<Vec<u8>, LinkError> {
 struct Found {
     /// The address of [`PLACE`].
     place: u32,
-    /// The pages of memory that it has from the start.
-    pages: u64,
+    /// Where the memory ends that it uses without allocating: see [`END`].
+    end: u32,
 }
 
 fn find(engine: &[u8]) -> Result<Found, LinkError> {
-    let (mut globals, mut place, mut pages) = (Vec::new(), None, None);
+    let (mut globals, mut place, mut end) = (Vec::new(), None, None);
     for payload in Parser::new(0).parse_all(engine) {
         match payload.map_err(broken)? {
-            Payload::MemorySection(memories) => {
-                for memory in memories {
-                    pages = Some(memory.map_err(broken)?.initial);
-                }
-            }
             Payload::GlobalSection(section) => {
                 for global in section {
                     let mut operators = global.map_err(broken)?.init_expr.get_operators_reader();
@@ -157,19 +159,23 @@ fn find(engine: &[u8]) -> Result<Found, LinkError> {
             Payload::ExportSection(exports) => {
                 for export in exports {
                     let export = export.map_err(broken)?;
-                    if export.name == PLACE && export.kind == ExternalKind::Global {
-                        place = Some(export.index);
+                    match export.name {
+                        PLACE if export.kind == ExternalKind::Global => place = Some(export.index),
+                        END if export.kind == ExternalKind::Global => end = Some(export.index),
+                        _ => {}
                     }
                 }
             }
             _ => {}
         }
     }
-    match (place.and_then(|index| globals.get(index as usize)), pages) {
-        (Some(Operator::I32Const { value }), Some(pages)) => {
-            Ok(Found { place: value.cast_unsigned(), pages })
-        }
-        _ => Err(broken(format!("it does not export `{PLACE}` or has no memory"))),
+    let address = |index: Option<u32>| match globals.get(index? as usize)? {
+        Operator::I32Const { value } => Some(value.cast_unsigned()),
+        _ => None,
+    };
+    match (address(place), address(end)) {
+        (Some(place), Some(end)) => Ok(Found { place, end }),
+        _ => Err(broken(format!("it does not export `{PLACE}` and `{END}`"))),
     }
 }
 

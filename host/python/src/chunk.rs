@@ -1,85 +1,100 @@
-//! Python's objects as chunks: read once, with the interpreter, into rows that need it no more.
+//! Python's objects as chunks: read once, with the interpreter.
 
 use std::collections::BTreeSet;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyMapping, PyString};
-use serde_json::Value as Json;
-use tamis_core::chunk::DEFAULT_TYPE;
+use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyMapping, PyString, PyTuple};
 use tamis_core::decision::path_text;
-use tamis_core::manifest::FootprintAttribute;
-use tamis_core::{Attributes, Cell, Chunk, EntityUid, InputError, Row};
+use tamis_core::{Attributes, Chunk, EntityUid, InputError};
+use tamis_runtime::Policy;
 
+use crate::rows::{Head, Rows, Value};
 use crate::{error, json};
 
 /// Reads of chunks what one policy reads.
 pub(crate) struct Reader {
     /// The names of each attribute of the footprint, as Python has them.
     paths: Vec<Vec<Py<PyString>>>,
-    reads_ids: bool,
+    parts: Parts,
 }
 
-/// What a policy reads of one chunk.
-pub(crate) struct PythonRow {
-    id: String,
-    entity_type: Option<String>,
-    attributes: Vec<Owned>,
-    tags: Attributes,
-    ancestors: BTreeSet<EntityUid>,
+/// What is read of a chunk besides its attributes.
+#[derive(Clone, Copy)]
+struct Parts {
+    id: bool,
+    entity_type: bool,
+    tags: bool,
+    ancestors: bool,
 }
 
-/// A value out of Python.
-enum Owned {
-    Absent,
-    Bool(bool),
-    Long(i64),
-    Text(String),
-    Json(Json),
+/// Chunks that were read, and for each how that went: with an error, it is denied.
+pub(crate) struct Read {
+    pub(crate) rows: Rows,
+    pub(crate) faults: Vec<Option<InputError>>,
 }
 
 impl Reader {
-    /// Of a policy with this footprint, which may decide by the ids of chunks.
-    pub(crate) fn new(py: Python<'_>, footprint: &[FootprintAttribute], reads_ids: bool) -> Self {
+    /// Of what `policy` reads.
+    pub(crate) fn new(py: Python<'_>, policy: &Policy) -> Self {
+        let footprint = &policy.manifest().footprint;
         let name = |name: &String| PyString::intern(py, name).unbind();
-        let path = |entry: &FootprintAttribute| entry.attribute.path.iter().map(name).collect();
-        Self { paths: footprint.iter().map(path).collect(), reads_ids }
+        let paths = footprint.iter().map(|entry| entry.attribute.path.iter().map(name).collect());
+        let parts = Parts {
+            id: policy.reads_ids(),
+            entity_type: policy.reads_entity_types(),
+            tags: policy.reads_tags(),
+            ancestors: policy.reads_ancestors(),
+        };
+        Self { paths: paths.collect(), parts }
     }
 
-    /// Reads a chunk: a mapping with `id`, `attributes`, `type`, `parents`, `tags`, or an object that has them. An inner error is one of
-    /// what it holds, for which it is denied.
+    /// How many attributes are read of each chunk.
+    pub(crate) fn width(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Reads chunks: each a mapping with `id`, `attributes`, `type`, `parents`, `tags`, or an object that has them.
     ///
     /// # Errors
-    /// `InputError` if it is no chunk at all.
-    pub(crate) fn read(
-        &self,
-        position: usize,
-        chunk: &Bound<'_, PyAny>,
-    ) -> PyResult<Result<PythonRow, InputError>> {
-        let py = chunk.py();
-        let Some(attributes) = field(chunk, intern!(py, "attributes"))? else {
-            let message = format!("is a {} without `attributes`", json::type_name(chunk));
-            return Err(error::unreadable(py, &InputError::new(format!("chunk {position}"), message)));
-        };
-        Ok(self.read_all(chunk, &attributes))
+    /// `InputError` for what is no chunk at all.
+    pub(crate) fn read(&self, chunks: &[Bound<'_, PyAny>]) -> PyResult<Read> {
+        let mut read = Read { rows: Rows::default(), faults: Vec::with_capacity(chunks.len()) };
+        for (position, chunk) in chunks.iter().enumerate() {
+            let py = chunk.py();
+            let Some(attributes) = field(chunk, intern!(py, "attributes"))? else {
+                let message = format!("is a {} without `attributes`", json::type_name(chunk));
+                return Err(error::unreadable(py, &InputError::new(format!("chunk {position}"), message)));
+            };
+            let mark = read.rows.mark();
+            let head = self.read_attributes(&attributes, &mut read.rows);
+            match head.and_then(|()| read_head(chunk, self.parts, &mut read.rows)) {
+                Ok(head) => {
+                    read.rows.end(head);
+                    read.faults.push(None);
+                }
+                Err(fault) => {
+                    read.rows.forget(&mark);
+                    read.faults.push(Some(fault));
+                }
+            }
+        }
+        Ok(read)
     }
 
-    fn read_all(
-        &self,
-        chunk: &Bound<'_, PyAny>,
-        attributes: &Bound<'_, PyAny>,
-    ) -> Result<PythonRow, InputError> {
-        let mut cells = Vec::with_capacity(self.paths.len());
+    fn read_attributes(&self, attributes: &Bound<'_, PyAny>, rows: &mut Rows) -> Result<(), InputError> {
         for path in &self.paths {
-            cells.push(at(attributes, path)?);
+            let value = match at(attributes, path)? {
+                None => Value::Absent,
+                Some(value) => keep(&value, rows).map_err(|error| inside(value.py(), path, error))?,
+            };
+            rows.value(value);
         }
-        let (entity_type, tags, ancestors) = identity(chunk)?;
-        let id = if self.reads_ids { read_id(chunk)? } else { String::new() };
-        Ok(PythonRow { id, entity_type, attributes: cells, tags, ancestors })
+        Ok(())
     }
 }
 
-/// A chunk with all of its metadata: for what is not known to read only some.
+/// A chunk with all of its metadata: for what is not known to read only some. One without an id has an empty one.
 ///
 /// # Errors
 /// With the place of what cannot be read.
@@ -90,13 +105,13 @@ pub(crate) fn whole(chunk: &Bound<'_, PyAny>) -> Result<Chunk, InputError> {
     let attributes = attributes.ok_or_else(|| {
         InputError::new("chunk", format!("is a {} without `attributes`", json::type_name(chunk)))
     })?;
-    let (entity_type, tags, ancestors) = identity(chunk)?;
-    let mut whole = Chunk::new(read_id(chunk)?);
-    if let Some(entity_type) = entity_type {
-        whole.uid.entity_type = entity_type;
+    let id = field(chunk, intern!(py, "id")).map_err(raised)?;
+    let mut whole = Chunk::new(id.map(|id| text_of_id(&id)).transpose()?.unwrap_or_default());
+    if let Some(entity_type) = field(chunk, intern!(py, "type")).map_err(raised)? {
+        whole.uid.entity_type = text(&entity_type, "type")?;
     }
     whole.attributes = json::to_object(&attributes).map_err(|error| error.within("attributes"))?;
-    (whole.tags, whole.ancestors) = (tags, ancestors);
+    (whole.tags, whole.ancestors) = (tags(chunk)?.unwrap_or_default(), ancestors(chunk)?);
     Ok(whole)
 }
 
@@ -112,128 +127,138 @@ fn field<'py>(chunk: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResul
     Ok(value.filter(|value| !value.is_none()))
 }
 
-type Identity = (Option<String>, Attributes, BTreeSet<EntityUid>);
-
-/// Type, tags and ancestors.
-fn identity<'py>(chunk: &Bound<'py, PyAny>) -> Result<Identity, InputError> {
-    let py = chunk.py();
-    let get = |name: &Bound<'py, PyString>| {
-        field(chunk, name).map_err(|error| InputError::new(name.to_string(), error))
+/// The value at a path of mappings. Objects other than mappings have no attributes here: these are data, not what Python may compute.
+fn at<'py>(
+    attributes: &Bound<'py, PyAny>,
+    path: &[Py<PyString>],
+) -> Result<Option<Bound<'py, PyAny>>, InputError> {
+    let py = attributes.py();
+    let step = |value: &Bound<'py, PyAny>, name: &Py<PyString>| {
+        let name = name.bind(py);
+        let inner = match value.cast::<PyDict>() {
+            Ok(dict) => dict.get_item(name),
+            Err(_) if value.cast::<PyMapping>().is_ok() => field(value, name),
+            Err(_) => Ok(None),
+        };
+        inner
+            .map(|inner| inner.filter(|inner| !inner.is_none()))
+            .map_err(|error| inside(py, path, InputError::new("", error)))
     };
-    let entity_type = get(intern!(py, "type"))?.map(|value| read_text(&value, "type")).transpose()?;
-    let tags = match get(intern!(py, "tags"))? {
-        Some(tags) => json::to_object(&tags).map_err(|error| error.within("tags"))?,
-        None => Attributes::new(),
-    };
-    let mut ancestors = BTreeSet::new();
-    if let Some(parents) = get(intern!(py, "parents"))? {
-        let listed = parents.try_iter().map_err(|error| InputError::new("parents", error))?;
-        for (index, parent) in listed.enumerate() {
-            let parent = parent.map_err(|error| InputError::new("parents", error));
-            ancestors.insert(
-                parent
-                    .and_then(|parent| uid(&parent))
-                    .map_err(|error| InputError::new(format!("parents[{index}]"), error.message))?,
-            );
-        }
+    let Some((first, rest)) = path.split_first() else { return Ok(None) };
+    let mut value = step(attributes, first)?;
+    for name in rest {
+        let Some(outer) = value else { return Ok(None) };
+        value = step(&outer, name)?;
     }
-    Ok((entity_type, tags, ancestors))
+    Ok(value)
+}
+
+fn keep(value: &Bound<'_, PyAny>, rows: &mut Rows) -> Result<Value, InputError> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Value::Text(rows.text(json::text(text)?)));
+    }
+    if let Ok(value) = value.cast::<PyBool>() {
+        return Ok(Value::Bool(value.is_true()));
+    }
+    if value.is_instance_of::<PyInt>()
+        && let Ok(number) = value.extract::<i64>()
+    {
+        return Ok(Value::Long(number));
+    }
+    let mark = rows.mark();
+    let first = rows.elements();
+    let is_kept = match (value.cast::<PyList>(), value.cast::<PyTuple>()) {
+        (Ok(list), _) => keep_texts(list.iter(), rows)?,
+        (_, Ok(tuple)) => keep_texts(tuple.iter(), rows)?,
+        _ => false,
+    };
+    if is_kept {
+        return Ok(Value::Texts(first..rows.elements()));
+    }
+    rows.forget(&mark);
+    json::to_json(value).map(|json| Value::Json(Box::new(json)))
+}
+
+/// Keeps the elements of a list, if all are texts.
+fn keep_texts<'py>(
+    mut elements: impl Iterator<Item = Bound<'py, PyAny>>,
+    rows: &mut Rows,
+) -> Result<bool, InputError> {
+    for (index, element) in elements.by_ref().enumerate() {
+        let Ok(text) = element.cast::<PyString>() else { return Ok(false) };
+        let text = json::text(text).map_err(|error| InputError::new(format!("[{index}]"), error.message))?;
+        rows.element(text);
+    }
+    Ok(true)
+}
+
+fn read_head(chunk: &Bound<'_, PyAny>, parts: Parts, rows: &mut Rows) -> Result<Head, InputError> {
+    let py = chunk.py();
+    let mut head = Head::default();
+    if parts.id {
+        let id = field(chunk, intern!(py, "id")).map_err(|error| InputError::new("id", error))?;
+        let id = id.ok_or_else(|| InputError::new("id", "is missing"))?;
+        head.id = rows.text(&text_of_id(&id)?);
+    }
+    if parts.entity_type {
+        let entity_type =
+            field(chunk, intern!(py, "type")).map_err(|error| InputError::new("type", error))?;
+        head.entity_type = entity_type.map(|value| Ok(rows.text(&text(&value, "type")?))).transpose()?;
+    }
+    if parts.tags {
+        head.tags = tags(chunk)?.map(Box::new);
+    }
+    if parts.ancestors {
+        head.ancestors = ancestors(chunk)?;
+    }
+    Ok(head)
+}
+
+fn tags(chunk: &Bound<'_, PyAny>) -> Result<Option<Attributes>, InputError> {
+    let tags = field(chunk, intern!(chunk.py(), "tags")).map_err(|error| InputError::new("tags", error))?;
+    tags.map(|tags| json::to_object(&tags).map_err(|error| error.within("tags"))).transpose()
+}
+
+fn ancestors(chunk: &Bound<'_, PyAny>) -> Result<BTreeSet<EntityUid>, InputError> {
+    let raised = |error: PyErr| InputError::new("parents", error);
+    let Some(parents) = field(chunk, intern!(chunk.py(), "parents")).map_err(raised)? else {
+        return Ok(BTreeSet::new());
+    };
+    let parents = parents.try_iter().map_err(raised)?;
+    let parent = |(index, parent): (usize, PyResult<Bound<'_, PyAny>>)| {
+        uid(&parent.map_err(raised)?)
+            .map_err(|error| InputError::new(format!("parents[{index}]"), error.message))
+    };
+    parents.enumerate().map(parent).collect()
 }
 
 fn uid(parent: &Bound<'_, PyAny>) -> Result<EntityUid, InputError> {
     let py = parent.py();
     let part = |name: &Bound<'_, PyString>| {
         let value = field(parent, name).map_err(|error| InputError::new("", error))?;
-        value.map_or_else(
-            || Err(InputError::new("", format!("has no `{name}`"))),
-            |value| read_text(&value, ""),
-        )
+        value.map_or_else(|| Err(InputError::new("", format!("has no `{name}`"))), |value| text(&value, ""))
     };
     Ok(EntityUid::new(part(intern!(py, "type"))?, part(intern!(py, "id"))?))
 }
 
 /// Ids are texts; many stores number their rows.
-fn read_id(chunk: &Bound<'_, PyAny>) -> Result<String, InputError> {
-    let id = field(chunk, intern!(chunk.py(), "id")).map_err(|error| InputError::new("id", error))?;
-    let id = id.ok_or_else(|| InputError::new("id", "is missing"))?;
+fn text_of_id(id: &Bound<'_, PyAny>) -> Result<String, InputError> {
     if id.is_instance_of::<PyInt>() && !id.is_instance_of::<PyBool>() {
         return Ok(id.to_string());
     }
-    read_text(&id, "id")
+    text(id, "id")
 }
 
-fn read_text(value: &Bound<'_, PyAny>, place: &str) -> Result<String, InputError> {
+fn text(value: &Bound<'_, PyAny>, place: &str) -> Result<String, InputError> {
     let Ok(text) = value.cast::<PyString>() else {
         return Err(InputError::new(place, format!("is a {}, not a text", json::type_name(value))));
     };
     json::text(text).map(str::to_owned).map_err(|error| error.within(place))
 }
 
-/// The value at a path of mappings.
-fn at(attributes: &Bound<'_, PyAny>, path: &[Py<PyString>]) -> Result<Owned, InputError> {
-    let py = attributes.py();
-    let mut value = attributes.clone();
-    for name in path {
-        // Objects other than mappings have no attributes here: these are data, not what Python may compute.
-        let is_mapping = value.is_instance_of::<PyDict>() || value.cast::<PyMapping>().is_ok();
-        let inner = if is_mapping { field(&value, name.bind(py)) } else { Ok(None) };
-        match inner {
-            Ok(Some(inner)) => value = inner,
-            Ok(None) => return Ok(Owned::Absent),
-            Err(error) => return Err(InputError::new(place(py, path), error)),
-        }
-    }
-    own(&value).map_err(|error| {
-        let outer = place(py, path);
-        let dot = if error.place.is_empty() || error.place.starts_with('[') { "" } else { "." };
-        InputError::new(format!("{outer}{dot}{}", error.place), error.message)
-    })
-}
-
-fn own(value: &Bound<'_, PyAny>) -> Result<Owned, InputError> {
-    if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Owned::Text(json::text(text)?.to_owned()));
-    }
-    if let Ok(value) = value.cast::<PyBool>() {
-        return Ok(Owned::Bool(value.is_true()));
-    }
-    if value.is_instance_of::<PyInt>()
-        && let Ok(number) = value.extract::<i64>()
-    {
-        return Ok(Owned::Long(number));
-    }
-    json::to_json(value).map(Owned::Json)
-}
-
-fn place(py: Python<'_>, path: &[Py<PyString>]) -> String {
+/// An error in the attribute at a path.
+fn inside(py: Python<'_>, path: &[Py<PyString>], error: InputError) -> InputError {
     let names: Vec<String> = path.iter().map(|name| name.bind(py).to_string()).collect();
-    format!("attributes.{}", path_text(&names))
-}
-
-impl Row for PythonRow {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn attribute(&self, position: usize, _: &[String]) -> Cell<'_> {
-        match self.attributes.get(position) {
-            None | Some(Owned::Absent) => Cell::Absent,
-            Some(Owned::Bool(value)) => Cell::Bool(*value),
-            Some(Owned::Long(number)) => Cell::Long(*number),
-            Some(Owned::Text(text)) => Cell::Text(text),
-            Some(Owned::Json(json)) => Cell::Json(json),
-        }
-    }
-
-    fn entity_type(&self) -> &str {
-        self.entity_type.as_deref().unwrap_or(DEFAULT_TYPE)
-    }
-
-    fn tags(&self) -> &Attributes {
-        &self.tags
-    }
-
-    fn ancestors(&self) -> &BTreeSet<EntityUid> {
-        &self.ancestors
-    }
+    let dot = if error.place.is_empty() || error.place.starts_with('[') { "" } else { "." };
+    InputError::new(format!("attributes.{}{dot}{}", path_text(&names), error.place), error.message)
 }

@@ -11,6 +11,7 @@ mod json;
 mod policy;
 mod request;
 mod rewrite;
+mod rows;
 mod session;
 mod source;
 mod watch;

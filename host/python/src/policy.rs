@@ -213,7 +213,7 @@ impl Policy {
         match &*kept {
             Some((of, reader)) if *of == number => Arc::clone(reader),
             _ => {
-                let reader = Arc::new(Reader::new(py, &policy.manifest().footprint, policy.reads_ids()));
+                let reader = Arc::new(Reader::new(py, policy));
                 *kept = Some((number, Arc::clone(&reader)));
                 reader
             }

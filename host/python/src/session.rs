@@ -9,7 +9,7 @@ use tamis_core::decision::PolicyError;
 use tamis_core::{Chunk, Decision as CoreDecision, InputError, Query, Redaction, Row};
 use tamis_runtime::{Generation, Verdict};
 
-use crate::chunk::{PythonRow, Reader};
+use crate::chunk::{Read, Reader};
 use crate::columns;
 use crate::decision::{Admission, Decision};
 use crate::error;
@@ -26,8 +26,15 @@ pub(crate) struct Session {
     reader: Arc<Reader>,
 }
 
-/// A chunk that was read, or why it could not be.
-type Read = Result<PythonRow, InputError>;
+/// What is decided on a chunk.
+enum Said {
+    /// As it stands.
+    Allow,
+    /// By no rule that anyone asked for.
+    Deny,
+    /// With reasons, errors or redactions.
+    More(Box<CoreDecision>),
+}
 
 #[pymethods]
 impl Session {
@@ -66,58 +73,50 @@ impl Session {
         if chunks.hasattr(intern!(py, "__arrow_c_stream__"))? {
             return self.decide_columns(chunks, explain, id);
         }
-        let read = self.read(chunks)?;
+        let chunks: Vec<Bound<'py, PyAny>> = chunks.try_iter()?.collect::<PyResult<_>>()?;
+        let read = self.reader.read(&chunks)?;
         listed(py, self.decide_on(py, &read, explain)?)
     }
 
     /// Those of the chunks that may be handed out, in order; from those of which the policy redacts something, a copy without it.
     pub(crate) fn filter<'py>(&self, chunks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = chunks.py();
-        let (mut originals, mut read) = (Vec::new(), Vec::new());
-        for (position, chunk) in chunks.try_iter()?.enumerate() {
-            let chunk = chunk?;
-            read.push(self.reader.read(position, &chunk)?);
-            originals.push(chunk);
-        }
-        let decisions = self.decide_on(py, &read, false)?;
-        let allowed = PyList::empty(py);
-        for (chunk, decision) in originals.into_iter().zip(decisions) {
-            if !decision.allow {
-                continue;
-            }
-            if decision.redaction == Redaction::default() {
-                allowed.append(chunk)?;
-            } else {
-                let Redaction { attributes, text } = decision.redaction;
-                let paths: Vec<Vec<String>> = attributes.into_iter().collect();
-                allowed
-                    .append(py.import("tamis._chunk")?.getattr("redacted")?.call1((chunk, paths, text))?)?;
+        let chunks: Vec<Bound<'py, PyAny>> = chunks.try_iter()?.collect::<PyResult<_>>()?;
+        let read = self.reader.read(&chunks)?;
+        let mut allowed = Vec::with_capacity(chunks.len());
+        for (chunk, said) in chunks.into_iter().zip(self.decide_on(py, &read, false)?) {
+            match said {
+                Said::Allow => allowed.push(chunk),
+                Said::More(decision) if decision.allow => {
+                    let Redaction { attributes, text } = decision.redaction;
+                    let paths: Vec<Vec<String>> = attributes.into_iter().collect();
+                    let redacted = py.import("tamis._chunk")?.getattr("redacted")?;
+                    allowed.push(redacted.call1((chunk, paths, text))?);
+                }
+                Said::Deny | Said::More(_) => {}
             }
         }
-        Ok(allowed)
+        PyList::new(py, allowed)
     }
 
     /// Decides which of the chunks may be stored, in order: those that carry what the policy reads, and that it allows. The request's action
     /// should be `index`.
     pub(crate) fn admit(&self, chunks: &Bound<'_, PyAny>) -> PyResult<Vec<Admission>> {
         let py = chunks.py();
-        let read = self.read(chunks)?;
-        let (mut readable, mut faults) = (Vec::new(), Vec::new());
-        for row in &read {
-            match row.as_ref().map(|row| self.chunk(row)) {
-                Ok(Ok(chunk)) => {
-                    readable.push(chunk);
-                    faults.push(None);
-                }
-                Ok(Err(error)) => faults.push(Some(error.to_string())),
-                Err(error) => faults.push(Some(error.to_string())),
-            }
-        }
+        let chunks: Vec<Bound<'_, PyAny>> = chunks.try_iter()?.collect::<PyResult<_>>()?;
+        let Read { rows, faults } = self.reader.read(&chunks)?;
+        let lists = rows.lists();
+        let readable = rows.rows(self.reader.width(), &lists);
+        let readable: Vec<Chunk> = readable
+            .iter()
+            .map(|row| self.chunk(row))
+            .collect::<Result<_, _>>()
+            .map_err(|error| error::unreadable(py, &error))?;
         let mut admissions = self.ask(py, |session| session.admit(&readable))?.into_iter();
-        let admission = |fault: Option<String>| {
+        let admission = |fault: Option<InputError>| {
             use tamis_runtime::Admission::{Admitted, Denied, Unreadable};
             let (admitted, faults, decision) = match (fault, &mut admissions) {
-                (Some(fault), _) => (false, vec![fault], None),
+                (Some(fault), _) => (false, vec![fault.to_string()], None),
                 (None, admissions) => match admissions.next() {
                     Some(Admitted) => (true, Vec::new(), None),
                     Some(Unreadable(faults)) => (false, faults, None),
@@ -155,23 +154,19 @@ impl Session {
         Ok(Self { inner, serving, request, reader })
     }
 
-    fn read(&self, chunks: &Bound<'_, PyAny>) -> PyResult<Vec<Read>> {
-        let chunks = chunks.try_iter()?.enumerate();
-        chunks.map(|(position, chunk)| self.reader.read(position, &chunk?)).collect()
-    }
-
     /// Decides on what could be read; the rest is denied.
-    fn decide_on(&self, py: Python<'_>, read: &[Read], explain: bool) -> PyResult<Vec<CoreDecision>> {
-        let readable: Vec<&PythonRow> = read.iter().filter_map(|row| row.as_ref().ok()).collect();
-        let mut decisions = self.decide_rows(py, &readable, explain)?.into_iter();
-        let decision = |row: &Read| match row {
-            Ok(_) => decisions.next().unwrap_or_default(),
-            Err(error) => {
-                let error = PolicyError { policy: String::new(), message: error.to_string() };
-                CoreDecision { errors: [error].into(), ..CoreDecision::default() }
+    fn decide_on(&self, py: Python<'_>, read: &Read, explain: bool) -> PyResult<Vec<Said>> {
+        let lists = read.rows.lists();
+        let mut decided =
+            self.decide_rows(py, &read.rows.rows(self.reader.width(), &lists), explain)?.into_iter();
+        let said = |fault: &Option<InputError>| match fault {
+            None => decided.next().unwrap_or(Said::Deny),
+            Some(fault) => {
+                let error = PolicyError { policy: String::new(), message: fault.to_string() };
+                Said::More(Box::new(CoreDecision { errors: [error].into(), ..CoreDecision::default() }))
             }
         };
-        Ok(read.iter().map(decision).collect())
+        Ok(read.faults.iter().map(said).collect())
     }
 
     fn decide_columns<'py>(
@@ -190,33 +185,29 @@ impl Session {
         listed(py, decisions)
     }
 
-    fn decide_rows<R: Row + Sync>(
-        &self,
-        py: Python<'_>,
-        rows: &[R],
-        explain: bool,
-    ) -> PyResult<Vec<CoreDecision>> {
+    fn decide_rows<R: Row + Sync>(&self, py: Python<'_>, rows: &[R], explain: bool) -> PyResult<Vec<Said>> {
         if explain {
             let chunks: Vec<Chunk> = rows
                 .iter()
                 .map(|row| self.chunk(row))
                 .collect::<Result<_, _>>()
                 .map_err(|error| error::unreadable(py, &error))?;
-            return self.ask(py, |session| session.explain(&chunks));
+            let decisions = self.ask(py, |session| session.explain(&chunks))?;
+            return Ok(decisions.into_iter().map(|decision| Said::More(Box::new(decision))).collect());
         }
         self.ask(py, |session| {
             let verdicts = session.verdicts(rows)?;
-            let decision = |(row, verdict): (&R, Verdict)| match verdict {
-                Verdict::Deny => Ok(CoreDecision::default()),
-                Verdict::Allow => Ok(CoreDecision { allow: true, ..CoreDecision::default() }),
+            let said = |(row, verdict): (&R, Verdict)| match verdict {
+                Verdict::Deny => Ok(Said::Deny),
+                Verdict::Allow => Ok(Said::Allow),
                 Verdict::Redact => {
                     let chunk = self.chunk(row).map_err(|error| {
                         tamis_runtime::Error::Host(format!("a chunk cannot be read: {error}"))
                     })?;
-                    Ok(session.filter(&[chunk])?.pop().unwrap_or_default())
+                    Ok(Said::More(Box::new(session.filter(&[chunk])?.pop().unwrap_or_default())))
                 }
             };
-            rows.iter().zip(verdicts).map(decision).collect()
+            rows.iter().zip(verdicts).map(said).collect()
         })
     }
 
@@ -240,17 +231,13 @@ impl Session {
 }
 
 /// Decisions as a list. Most are one of two, which need not be made again.
-fn listed(py: Python<'_>, decisions: Vec<CoreDecision>) -> PyResult<Bound<'_, PyList>> {
+fn listed(py: Python<'_>, decided: Vec<Said>) -> PyResult<Bound<'_, PyList>> {
     let deny = Py::new(py, Decision(CoreDecision::default()))?;
     let allow = Py::new(py, Decision(CoreDecision { allow: true, ..CoreDecision::default() }))?;
-    let object = |decision: CoreDecision| {
-        if decision == deny.get().0 {
-            Ok(deny.clone_ref(py))
-        } else if decision == allow.get().0 {
-            Ok(allow.clone_ref(py))
-        } else {
-            Py::new(py, Decision(decision))
-        }
+    let object = |said: Said| match said {
+        Said::Deny => Ok(deny.clone_ref(py)),
+        Said::Allow => Ok(allow.clone_ref(py)),
+        Said::More(decision) => Py::new(py, Decision(*decision)),
     };
-    PyList::new(py, decisions.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
+    PyList::new(py, decided.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
 }

@@ -24,6 +24,7 @@ def test_a_rewrite_says_what_it_is(policy: tamis.Policy) -> None:
     assert rewrite.exact and not rewrite.never and not rewrite.always
     assert ("tenant",) in rewrite.needs and rewrite.partial == [] and rewrite.errors == []
     assert rewrite.matches({"id": "a", "attributes": {"tenant": "acme", "level": 1}})
+    assert rewrite.matches({"attributes": {"tenant": "acme", "level": 1}})
     assert not rewrite.matches(tamis.Chunk("a", {"tenant": "globex", "level": 1}))
     assert (
         "Nothing can be allowed"

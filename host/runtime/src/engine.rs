@@ -25,8 +25,10 @@ const GUEST_STACK: usize = 256 << 10;
 const POOL_SLOTS: u32 = 256;
 /// What one memory can grow to at most, whatever a policy's limits.
 const POOL_MEMORY: usize = 64 << 20;
-/// Memory of a freed slot that stays resident to be reused without page faults; a policy touches about this much.
-const POOL_KEEP_RESIDENT: usize = 64 << 10;
+/// Memory of a freed slot that is cleared in place and stays resident. Compiled policies have this much from the start; what is more
+/// goes back to the system, which costs page faults later and interrupts every other thread of the process now. (To clear just what was
+/// touched, wasmtime would ask the system through a file that after a fork still tells of the parent's memory.)
+const POOL_KEEP_RESIDENT: usize = 192 << 10;
 
 /// Where nothing is reserved, a memory that grows is copied unless there is room behind it: so much.
 const MODEST_GROWTH: u64 = 1 << 20;

@@ -220,7 +220,27 @@ impl Policy {
 
     /// Whether it may decide otherwise on a chunk because of its id. One that decides on batches says which columns it wants.
     pub fn reads_ids(&self) -> bool {
-        self.shared.columns.as_ref().is_none_or(|columns| columns.contains(&Column::Id))
+        self.wants(&Column::Id)
+    }
+
+    /// Whether it may decide otherwise on a chunk because of its entity type.
+    pub fn reads_entity_types(&self) -> bool {
+        self.wants(&Column::EntityType)
+    }
+
+    /// Whether it may decide otherwise on a chunk because of its ancestors.
+    pub fn reads_ancestors(&self) -> bool {
+        self.wants(&Column::Ancestors)
+    }
+
+    /// Whether it may decide otherwise on a chunk because of its tags.
+    pub fn reads_tags(&self) -> bool {
+        self.wants(&Column::Tags)
+    }
+
+    /// Whether a column that is no attribute matters to it. What does not decide on batches may read everything.
+    fn wants(&self, column: &Column) -> bool {
+        self.shared.columns.as_ref().is_none_or(|columns| columns.contains(column))
     }
 
     pub(crate) fn rewrites(&self) -> &Rewrites {

@@ -12,7 +12,7 @@ use core::ptr::null_mut;
 
 use bumpalo::Bump;
 
-use super::place::OneThread;
+use super::place::{OneThread, place};
 use crate::program::damaged;
 
 /// Bytes in a page of memory.
@@ -42,6 +42,14 @@ impl Blocks {
     /// A block of 2 to the power of `power` bytes, never used. Without memory for it the call ends.
     fn carve(&mut self, power: u32) -> usize {
         let size = 1_usize.checked_shl(power).unwrap_or_else(|| damaged());
+        if self.end == 0 {
+            let (address, size) = place();
+            // A module that the compiler has not seen has no memory to begin with.
+            if address != 0 {
+                (self.fresh, self.end) =
+                    ((address + size).next_multiple_of(SMALLEST), memory_size::<0>() * PAGE);
+            }
+        }
         if self.end - self.fresh < size {
             let pages = size.div_ceil(PAGE);
             let before = memory_grow::<0>(pages);

@@ -20,16 +20,23 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 pub(super) static TAMIS_PROGRAM: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 
+/// Address and size of the program, behind which the memory that the module has from the start is free; zeros in a module that the
+/// compiler has not seen.
+pub(super) fn place() -> (usize, usize) {
+    let [address, size] = &TAMIS_PROGRAM;
+    (address.load(Ordering::Relaxed) as usize, size.load(Ordering::Relaxed) as usize)
+}
+
 /// The program's bytes; none in a module that the compiler has not seen.
 pub(super) fn program() -> &'static [u8] {
-    let [address, size] = &TAMIS_PROGRAM;
-    let (address, size) = (address.load(Ordering::Relaxed), size.load(Ordering::Relaxed));
+    let (address, size) = place();
     if address == 0 {
         return &[];
     }
     // SAFETY: the compiler wrote a data segment of this size at this address, beyond all that this module allocates
-    // statically and within the memory that it has from the start, which the allocator never uses. Nothing writes there.
-    unsafe { core::slice::from_raw_parts(address as *const u8, size as usize) }
+    // statically and within the memory that it has from the start, of which the allocator uses only what lies behind. Nothing writes
+    // there.
+    unsafe { core::slice::from_raw_parts(address as *const u8, size) }
 }
 
 /// What only one thread ever uses.

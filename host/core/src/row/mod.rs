@@ -35,6 +35,8 @@ pub enum Cell<'a> {
     Long(i64),
     /// A text.
     Text(&'a str),
+    /// A list of texts.
+    Texts(&'a [&'a str]),
     /// JSON.
     Json(&'a Json),
     /// The text of JSON.
@@ -52,6 +54,7 @@ impl Cell<'_> {
             Self::Bool(value) => value.into(),
             Self::Long(number) => number.into(),
             Self::Text(text) => text.into(),
+            Self::Texts(texts) => Json::from(texts),
             Self::Json(json) => json.clone(),
             Self::Unparsed(text) => input::parse_json(text)?,
         })

@@ -14,6 +14,7 @@ use serde_json::{Map, Number, Value as Json};
 pub(super) enum Stored<'a> {
     Json(&'a Json),
     Text(&'a str),
+    Texts(&'a [&'a str]),
     Long(i64),
     Bool(bool),
 }
@@ -24,6 +25,7 @@ impl Stored<'_> {
         match self {
             Self::Json(json) => json.clone(),
             Self::Text(text) => text.into(),
+            Self::Texts(texts) => texts.into(),
             Self::Long(number) => number.into(),
             Self::Bool(value) => value.into(),
         }
@@ -49,6 +51,9 @@ impl Equivalent<Key> for Stored<'_> {
             (Self::Json(Json::String(text)), Json::String(key)) => text == key,
             (Self::Json(json), key) => same(json, key),
             (Self::Text(text), Json::String(key)) => text == key,
+            (Self::Texts(texts), Json::Array(key)) => {
+                texts.len() == key.len() && texts.iter().zip(key).all(|(text, key)| key == text)
+            }
             (Self::Long(number), Json::Number(key)) => key.as_i64() == Some(number),
             (Self::Bool(value), Json::Bool(key)) => value == *key,
             _ => false,
@@ -85,6 +90,10 @@ impl Hash for Stored<'_> {
             Self::Json(Json::String(text)) => text.hash(state),
             Self::Json(json) => hash(json, state),
             Self::Text(text) => text.hash(state),
+            Self::Texts(texts) => {
+                state.write_usize(texts.len());
+                texts.iter().for_each(|text| text.hash(state));
+            }
             Self::Long(number) => state.write_i64(number),
             Self::Bool(value) => hash_bool(value, state),
         }
@@ -243,5 +252,24 @@ mod tests {
             assert!(same(&one, &other), "{one} and {other}");
             assert_eq!(hasher.hash_one(Stored::Json(&one)), hasher.hash_one(Key(other)), "{one}");
         }
+    }
+
+    #[test]
+    fn one_value_is_one_key_in_every_form() {
+        let texts = [&["a", "b"][..], &["a"], &[], &["ab"], &["b", "a"]];
+        let forms = texts.map(Stored::Texts).into_iter();
+        let forms = forms.chain([Stored::Text("a"), Stored::Text(""), Stored::Long(1), Stored::Bool(true)]);
+        let forms: Vec<Stored<'_>> = forms.collect();
+        let hasher = DefaultHashBuilder::default();
+        for (i, form) in forms.iter().enumerate() {
+            let json = form.to_json();
+            assert_eq!(hasher.hash_one(form), hasher.hash_one(Stored::Json(&json)), "{json}");
+            assert_eq!(hasher.hash_one(form), hasher.hash_one(Key(json.clone())), "{json}");
+            for (j, other) in forms.iter().enumerate() {
+                assert_eq!(other.equivalent(&Key(json.clone())), i == j, "{json}, {}", other.to_json());
+            }
+        }
+        assert!(!Stored::Texts(&["1"]).equivalent(&Key(json!([1]))));
+        assert!(!Stored::Texts(&["1"]).equivalent(&Key(json!("1"))));
     }
 }

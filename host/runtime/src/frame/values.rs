@@ -32,6 +32,7 @@ impl Values {
             Cell::Absent | Cell::Json(Json::Null) => return Ok(ABSENT),
             Cell::Json(json) => Stored::Json(json),
             Cell::Text(text) => Stored::Text(text),
+            Cell::Texts(texts) => Stored::Texts(texts),
             Cell::Long(number) => Stored::Long(number),
             Cell::Bool(value) => Stored::Bool(value),
             Cell::Unparsed(text) => {
