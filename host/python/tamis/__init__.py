@@ -1,6 +1,6 @@
 """One access policy, sandboxed in WebAssembly, decides which chunks a person may be handed."""
 
-import tamis._fork as _fork  # noqa: F401  (registers what a fork needs)
+from tamis import _fork  # noqa: F401  (registers what a fork needs)
 from tamis._chunk import Chunk
 from tamis._context import acting, current_request
 from tamis._dialect import Dialect

@@ -53,9 +53,10 @@ def redacted(chunk: Any, paths: Sequence[Sequence[str]], text: bool) -> Any:
         if text:
             copy.pop("text", None)
         return copy
-    if is_dataclass(chunk) and not isinstance(chunk, type):
-        changes: dict[str, Any] = {"attributes": without(chunk.attributes, paths)}
+    if is_dataclass(chunk):
+        attributes: Mapping[str, Any] = getattr(chunk, "attributes", {})
+        changes: dict[str, Any] = {"attributes": without(attributes, paths)}
         if text:
             changes["text"] = None
-        return replace(chunk, **changes)
+        return replace(chunk, **changes)  # type: ignore[type-var]
     raise TypeError(f"the policy redacts a {type(chunk).__name__}, which is neither a mapping nor a dataclass")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -14,7 +14,7 @@ _request: ContextVar[Request | None] = ContextVar("tamis_request", default=None)
 
 
 @contextmanager
-def acting(request: Request | Mapping[str, Any]) -> Iterator[Request]:
+def acting(request: Request | Mapping[str, Any]) -> Generator[Request]:
     """Everything in this block, tasks that it starts included, asks with `request` unless it is given another."""
     known = request if isinstance(request, Request) else Request(request)
     token = _request.set(known)
