@@ -121,7 +121,9 @@ def widen(
         wanted = min(2 * wanted, budget)
     if exact and denied:
         # Safe, since the gate decides; but the store ignores the filter, or data changed under it.
-        _log.warning("a filter that should be exact let %d of %d candidates through that the policy denies", denied, examined)
+        _log.warning(
+            "a filter that should be exact let %d of %d candidates through that the policy denies", denied, examined
+        )
         exact = False
     return Found(hits, has_all, examined, denied, exact, session.generation)
 
