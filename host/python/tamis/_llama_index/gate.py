@@ -42,6 +42,7 @@ class Gate:
         self.session = session
         self.layout = layout
         self._released: dict[int, BaseNode] = {}
+        self._refused: dict[int, BaseNode] = {}
         self._children: dict[int, Any] = {}
 
     def chunk(self, node: BaseNode) -> Chunk | None:
@@ -52,7 +53,7 @@ class Gate:
         """For each node what may be handed out of it, or None."""
         unknown = [node for node in nodes if not self._knows(node)]
         decisions = iter(decide(self.session, [self.chunk(node) for node in unknown]))
-        return [node if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes]
+        return [self._known(node) if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes]
 
     def filter_scored(self, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
         """What may be handed out of these, in their order."""
@@ -65,18 +66,30 @@ class Gate:
 
     def release(self, node: BaseNode, decision: Decision) -> BaseNode:
         """A copy of an allowed node, without what the decision redacts, and without other nodes."""
-        released = strip(node, self.layout.visible(node.metadata, decision), decision)
-        self._released[id(released)] = released
+        released = self.remember(strip(node, self.layout.visible(node.metadata, decision), decision))
         if isinstance(node, IndexNode) and node.obj is not None:
             self._children[id(released)] = node.obj
+        return released
+
+    def remember(self, released: BaseNode) -> BaseNode:
+        """The same node, which may be handed out as it is."""
+        self._released[id(released)] = released
         return released
 
     def child(self, released: BaseNode) -> Any:
         """The object that an index node stood for before it was handed out."""
         return self._children.get(id(released))
 
+    def refuse(self, node: BaseNode) -> BaseNode:
+        """The same node, which is never to be handed out."""
+        self._refused[id(node)] = node
+        return node
+
     def _knows(self, node: BaseNode) -> bool:
-        return self._released.get(id(node)) is node
+        return self._released.get(id(node)) is node or self._refused.get(id(node)) is node
+
+    def _known(self, node: BaseNode) -> BaseNode | None:
+        return self._released.get(id(node))
 
     def _decided(self, node: BaseNode, decision: Decision | None, asks: Asks) -> BaseNode | None:
         if decision is None or not decision.allow or asks.reveals(decision):

@@ -6,6 +6,7 @@ import copy
 import inspect
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -14,6 +15,7 @@ from llama_index.core.indices.base import BaseIndex
 from llama_index.core.indices.vector_store.base import VectorStoreIndex
 from llama_index.core.llms import LLM
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, QueryType
+from llama_index.core.storage import StorageContext
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
@@ -21,6 +23,7 @@ from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from tamis._errors import InputError
 from tamis._layout import Layout
 from tamis._llama_index.candidates import Names, same
+from tamis._llama_index.documents import GuardedDocuments
 from tamis._llama_index.gate import Gate, asking
 from tamis._llama_index.store import GuardedVectorStore
 from tamis._native import Policy, Request
@@ -147,10 +150,17 @@ class GuardedRetriever(BaseRetriever):
             case BaseRetriever():
                 return self._behind(value)
             case BasePydanticVectorStore():
-                return self._store(value, docstore, names)
-            case VectorStoreIndex():
+                return self._store(value, docstore, names, settle=False)
+            case BaseDocumentStore():
+                return value if self._gate is None else GuardedDocuments(value, self._gate)
+            case StorageContext():
+                return replace(value, docstore=self._part(value.docstore, None, same))
+            case BaseIndex():
                 index = copy.copy(value)
-                index._vector_store = self._store(value.vector_store, value.docstore, _named_in(value))
+                index._docstore = self._part(value.docstore, None, same)
+                if isinstance(value, VectorStoreIndex):
+                    # What is made of the index expands index nodes by itself.
+                    index._vector_store = self._store(value.vector_store, value.docstore, _named_in(value), settle=True)  # type: ignore[attr-defined]
                 return index
             case RetrieverTool():
                 tool = copy.copy(value)
@@ -160,7 +170,8 @@ class GuardedRetriever(BaseRetriever):
                 parts = [self._part(part, docstore, names) for part in value]
                 return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
             case dict():
-                return {key: self._part(part, docstore, names) for key, part in value.items()}
+                parts_of = {key: self._part(part, docstore, names) for key, part in value.items()}
+                return value if all(parts_of[key] is value[key] for key in value) else parts_of
             case _:
                 return value
 
@@ -175,14 +186,16 @@ class GuardedRetriever(BaseRetriever):
         inner._gate = self._gate
         return inner
 
-    def _store(self, store: BasePydanticVectorStore, docstore: BaseDocumentStore | None, names: Names) -> Any:
+    def _store(
+        self, store: BasePydanticVectorStore, docstore: BaseDocumentStore | None, names: Names, *, settle: bool
+    ) -> BasePydanticVectorStore:
         if isinstance(store, GuardedVectorStore):
             if not self._agrees(store._policy, store._request, store._layout):
                 return store
         else:
             store = GuardedVectorStore(store, self._policy, push=self._push, budget=self._budget)
             store._layout = self._layout
-        return store if self._gate is None else store.within(self._gate, docstore, names)
+        return store if self._gate is None else store.within(self._gate, docstore, names, settle=settle)
 
     def _agrees(self, policy: Policy, request: object, layout: Layout) -> bool:
         """Whether something inside that is guarded already would decide as this does. If not it keeps its own gate, and this one comes after."""

@@ -50,6 +50,7 @@ class GuardedVectorStore(BasePydanticVectorStore):
     _push: bool = PrivateAttr()
     _budget: int = PrivateAttr()
     _gate: Gate | None = PrivateAttr()
+    _settle: bool = PrivateAttr()
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class GuardedVectorStore(BasePydanticVectorStore):
         self._push = push
         self._budget = budget
         self._gate = None
+        self._settle = True
 
     @classmethod
     def class_name(cls) -> str:
@@ -82,10 +84,13 @@ class GuardedVectorStore(BasePydanticVectorStore):
         """Not handed out: what is asked of it passes no gate."""
         raise Error("a guarded vector store hands out no client; ask the store that it wraps")
 
-    def within(self, gate: Gate, docstore: BaseDocumentStore | None, names: Names) -> GuardedVectorStore:
-        """The same for one call of a retriever, which gates by its own policy, and knows where nodes are."""
+    def within(
+        self, gate: Gate, docstore: BaseDocumentStore | None, names: Names, *, settle: bool
+    ) -> GuardedVectorStore:
+        """The same by the gate of one call of a retriever. Without `settle` what it returns may be expanded, which that retriever does."""
         inner = self.model_copy()
         inner._gate = gate
+        inner._settle = settle
         if inner._docstore is None:
             inner._docstore = docstore
             inner._names = names
@@ -188,8 +193,7 @@ class GuardedVectorStore(BasePydanticVectorStore):
         )
 
     def _handed(self, gate: Gate, released: BaseNode) -> BaseNode:
-        # A retriever that gates itself expands index nodes behind the same gate.
-        return released if self._gate is gate else settled(released)
+        return gate.remember(settled(released)) if self._settle else released
 
     # Writing
 
