@@ -31,6 +31,13 @@ class Narrowed:
     """What the caller's filter, and words that the store searches for, ask about."""
     drops: bool = True
     """Whether the store may leave out some of what it finds."""
+    id_field: str | None = None
+    """Where in the metadata the store returns the id, if it is not a document's own."""
+
+    def id_of(self, document: Document) -> str | None:
+        """The id of a document. A policy that asks which chunk it is, or what it is in, denies one without."""
+        found = document.id if self.id_field is None else document.metadata.get(self.id_field)
+        return None if found is None else str(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def _qdrant(store: Any, wanted: Wanted) -> Narrowed:
     asked = wanted.asks("qdrant", metadata)
     if getattr(store.retrieval_mode, "value", None) != "dense":
         asked = replace(asked, text=True)
-    return Narrowed(store, _given("filter", wanted.joined("qdrant", ours)), exact, asked, drops=False)
+    return Narrowed(store, _given("filter", wanted.joined("qdrant", ours)), exact, asked, drops=False, id_field="_id")
 
 
 def _nested(condition: Any, name: str) -> Any:
@@ -185,13 +192,12 @@ def _milvus(store: Any, wanted: Wanted) -> Narrowed:
     else:
         ours, exact = None, exact and ours is None
     joined = wanted.joined("milvus", ours)
-    if joined is None:
-        return Narrowed(store, {}, exact, asked)
-    if joined.filter_params and store._is_multi_vector:
-        raise InputError("a search for several vectors takes no parameters in its filter")
-    return Narrowed(
-        store, {"expr": joined.filter, **_given("filter_params", joined.filter_params or None)}, exact, asked
+    arguments = (
+        {} if joined is None else {"expr": joined.filter, **_given("filter_params", joined.filter_params or None)}
     )
+    if "filter_params" in arguments and store._is_multi_vector:
+        raise InputError("a search for several vectors takes no parameters in its filter")
+    return Narrowed(store, arguments, exact, asked, id_field=store._primary_field)
 
 
 def _pgvector(store: Any, wanted: Wanted) -> Narrowed:

@@ -100,8 +100,7 @@ def widen(
 
     Raises `InputError` for a `k` of 0 or beyond 10 000, and whatever the gate raises. Nothing is handed out then.
     """
-    if not 1 <= k <= MAX_K:
-        raise InputError(f"k is {k}; it must be from 1 to {MAX_K}")
+    check_k(k)
     if budget < 1:
         raise InputError(f"the budget is {budget}; it must be at least 1")
     exact = exact and rewrite.exact
@@ -126,6 +125,12 @@ def widen(
         )
         exact = False
     return Found(hits, has_all, examined, denied, exact, session.generation)
+
+
+def check_k(k: int) -> None:
+    """Raises `InputError` for a number of hits that is no search's."""
+    if not 1 <= k <= MAX_K:
+        raise InputError(f"k is {k}; it must be from 1 to {MAX_K}")
 
 
 def _gate(

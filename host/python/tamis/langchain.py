@@ -17,6 +17,7 @@ that another wraps: in LangChain's `ContextualCompressionRetriever` the callback
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 try:
@@ -37,7 +38,7 @@ from tamis._langchain_stores import Narrowed, Wanted, narrowed
 from tamis._langchain_tools import guard_tool, search_tool
 from tamis._layout import Layout
 from tamis._native import Policy, Request
-from tamis._search import ANYTHING, BUDGET, Found, Hit, arun, run, widen
+from tamis._search import ANYTHING, BUDGET, Found, Hit, arun, check_k, run, widen
 
 __all__ = [
     "Found",
@@ -124,22 +125,18 @@ class TamisRetriever(BaseRetriever):
             raise InputError(f"search_kwargs has `{taken[0]}`: k and the filter are arguments of the retriever")
         who = request_of(config, self.request, request)
         k = self.k if k is None else k
+        check_k(k)
         session = self.policy.session(who)
         rewrite = session.rewrite(k)
         layout = Layout(self.fields)
         filters = [own for own in (self.filter, filter) if own is not None]
         plan = narrowed(self.store, Wanted(self.policy, rewrite, layout, filters, self.push_down))
         arguments = {**self.search_kwargs, **plan.arguments}
-        plan = Narrowed(
-            plan.store,
-            arguments,
-            plan.exact,
-            plan.asks if self.search_kwargs.keys() <= _HARMLESS else ANYTHING,
-            plan.drops,
-        )
+        asks = plan.asks if self.search_kwargs.keys() <= _HARMLESS else ANYTHING
+        plan = replace(plan, arguments=arguments, asks=asks)
 
         def chunk(document: Document) -> object:
-            return layout.chunk(document.metadata, document.id)
+            return layout.chunk(document.metadata, plan.id_of(document))
 
         steps = widen(
             session, rewrite, k, chunk, exact=plan.exact, asks=plan.asks, budget=self.budget, drops=plan.drops

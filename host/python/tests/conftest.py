@@ -105,3 +105,13 @@ def allowed(request: dict[str, Any], metadata: dict[str, Any]) -> bool:
 @pytest.fixture(scope="session")
 def policy() -> tamis.Policy:
     return tamis.Policy.compile(POLICY)
+
+
+def similarity(left: list[float], right: list[float]) -> float:
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
+def best(request: dict[str, Any], query: str, k: int, made: list[tuple[str, dict[str, Any]]]) -> list[float]:
+    """How near the k nearest allowed documents are, by looking at all of them."""
+    near = [similarity(embed(query), embed(text)) for text, metadata in made if allowed(request, metadata)]
+    return sorted(near, reverse=True)[:k]
