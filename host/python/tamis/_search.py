@@ -118,6 +118,8 @@ def widen(
             break
         before = len(candidates)
         wanted = min(2 * wanted, budget)
+    if denied and not hits:
+        _say_why(session, chunk(candidates[0]))
     if exact and denied:
         # Safe, since the gate decides; but the store ignores the filter, or data changed under it.
         _log.warning(
@@ -149,6 +151,17 @@ def _gate(
             elif not asks.reveals(decision):
                 hits.append(Hit(item, decision))
     return hits, examined, denied
+
+
+def _say_why(session: Session, first: object | None) -> None:
+    """Tells the operator what the gate lacks, where nothing passes it: a store that leaves out metadata looks like one without any hits."""
+    if first is None:
+        _log.warning("nothing passed the gate: the place of a chunk's type, id or ancestors holds something else")
+        return
+    (decision,) = session.decide([first], explain=True)
+    if decision.errors:
+        why = "; ".join(": ".join(part for part in error if part) for error in decision.errors)
+        _log.warning("nothing passed the gate, and of the first candidate it says: %s", why)
 
 
 def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision | None]:
