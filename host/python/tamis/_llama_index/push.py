@@ -114,7 +114,7 @@ def _joined(
     dialect: Dialect, rewrite: Rewrite, layout: Layout, push: bool, theirs: list[Any]
 ) -> tuple[Any, bool]:
     translation = rewrite.translate(dialect, layout.fields) if push and not rewrite.always else None
-    joined = translation.native if translation else None
+    joined = _clients.native(dialect, translation.native) if translation else None
     for filter in theirs:
         joined = (filter or None) if joined is None else _clients.both(dialect, joined, filter)
     return joined, rewrite.always or (translation is not None and translation.exact)

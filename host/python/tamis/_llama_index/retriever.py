@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -19,6 +20,7 @@ from llama_index.core.storage import StorageContext
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
+from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
 from tamis._errors import InputError
 from tamis._layout import Layout
@@ -77,11 +79,11 @@ class GuardedRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(_untraced(inner, "_retrieve")(inner, query_bundle))
+        return gate.filter_scored(inner._retrieve(query_bundle))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(await _untraced(inner, "_aretrieve")(inner, query_bundle))
+        return gate.filter_scored(await inner._aretrieve(query_bundle))
 
     def _handle_recursive_retrieval(self, query_bundle: QueryBundle, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         expanded: list[NodeWithScore] = []
@@ -140,8 +142,9 @@ class GuardedRetriever(BaseRetriever):
     def _inside(self, retriever: BaseRetriever) -> BaseRetriever:
         """A copy whose parts are guarded."""
         inner = copy.copy(retriever)
+        inner.__class__ = _untraced(type(retriever))
         docstore, names = _places(retriever)
-        for name, value in vars(retriever).items():
+        for name, value in _parts(retriever).items():
             setattr(inner, name, self._part(value, docstore, names))
         return inner
 
@@ -202,9 +205,21 @@ class GuardedRetriever(BaseRetriever):
         return policy is self._policy and request in (None, self._request) and layout.fields == self._layout.fields
 
 
-def _untraced(retriever: BaseRetriever, name: str) -> Any:
-    """A method without the trace around it, which would hold what the gate has not seen."""
-    return inspect.unwrap(getattr(type(retriever), name))
+@cache
+def _untraced(kind: type[BaseRetriever]) -> type[BaseRetriever]:
+    """The same kind of retriever without traces around its methods, which would hold what the gate has not seen."""
+    methods = {name: inspect.getattr_static(kind, name) for name in dir(kind)}
+    traced = {
+        name: inspect.unwrap(method)
+        for name, method in methods.items()
+        if not isinstance(method, type) and hasattr(method, "__wrapped__") and hasattr(method, DISPATCHER_SPAN_DECORATED_ATTR)
+    }
+    return type(kind.__name__, (kind,), traced)
+
+
+def _parts(retriever: BaseRetriever) -> dict[str, Any]:
+    """What a retriever holds, but for what index nodes stand for: that is expanded by who wraps it."""
+    return {name: value for name, value in vars(retriever).items() if name != "object_map"}
 
 
 def _places(retriever: BaseRetriever) -> tuple[BaseDocumentStore | None, Names]:
@@ -227,7 +242,7 @@ def _distinct(nodes: list[NodeWithScore]) -> list[NodeWithScore]:
 
 def _look_through(retriever: BaseRetriever) -> None:
     """Raises `InputError` for a retriever whose parts a model reads before the gate does."""
-    parts = list(vars(retriever).values())
+    parts = list(_parts(retriever).values())
     for part in parts:
         inside = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else [part]
         if any(isinstance(value, BaseQueryEngine) for value in inside):

@@ -23,6 +23,7 @@ from tamis._layout import Layout
 from tamis._llama_index.candidates import Candidate, Names, candidates, same, with_nodes
 from tamis._llama_index.gate import Gate, asking, settled
 from tamis._llama_index.push import Plan, plan, plan_for_nodes
+from tamis._llama_index.quiet import below_the_gate, quieten
 from tamis._native import Policy, Request, Rewrite
 from tamis._search import BUDGET, Found, arun, run, widen
 
@@ -64,6 +65,7 @@ class GuardedVectorStore(BasePydanticVectorStore):
         budget: int = BUDGET,
     ) -> None:
         super().__init__(stores_text=store.stores_text, is_embedding_query=store.is_embedding_query)
+        quieten(type(store))
         self._store = store
         self._policy = policy
         self._request = request
@@ -103,7 +105,8 @@ class GuardedVectorStore(BasePydanticVectorStore):
         gate, rewrite, ours = self._planned(query, kwargs)
 
         def fetch(wanted: int) -> list[Candidate]:
-            found = candidates(self._store.query(_scaled(ours.query, wanted), **ours.kwargs))
+            with below_the_gate():
+                found = candidates(self._store.query(_scaled(ours.query, wanted), **ours.kwargs))
             names = self._unseen(found)
             return with_nodes(found, names, self._kept_in.get_nodes(names, raise_error=False)) if names else found
 
@@ -114,7 +117,8 @@ class GuardedVectorStore(BasePydanticVectorStore):
         gate, rewrite, ours = self._planned(query, kwargs)
 
         async def fetch(wanted: int) -> list[Candidate]:
-            found = candidates(await self._store.aquery(_scaled(ours.query, wanted), **ours.kwargs))
+            with below_the_gate():
+                found = candidates(await self._store.aquery(_scaled(ours.query, wanted), **ours.kwargs))
             names = self._unseen(found)
             return with_nodes(found, names, await self._kept_in.aget_nodes(names, raise_error=False)) if names else found
 
@@ -126,7 +130,8 @@ class GuardedVectorStore(BasePydanticVectorStore):
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
         ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
-        nodes = [] if rewrite.never else self._store.get_nodes(node_ids, ours, **kwargs)
+        with below_the_gate():
+            nodes = [] if rewrite.never else self._store.get_nodes(node_ids, ours, **kwargs)
         return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
 
     async def aget_nodes(
@@ -135,7 +140,8 @@ class GuardedVectorStore(BasePydanticVectorStore):
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
         ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
-        nodes = [] if rewrite.never else await self._store.aget_nodes(node_ids, ours, **kwargs)
+        with below_the_gate():
+            nodes = [] if rewrite.never else await self._store.aget_nodes(node_ids, ours, **kwargs)
         return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
 
     def _asking(self, k: int) -> tuple[Gate, Rewrite]:
