@@ -315,7 +315,7 @@ def _one_condition(dialect: str, text: str) -> str:
             continue
         if found := odd.match(text, place):
             raise InputError(f"the filter has a `{found[0]}`, after which it could be read in another way")
-        if character == "%":
+        if character == "%" and dialect == "postgres":
             # Both of `%%`, or the whole place of a parameter.
             place = text.index("s", text.index(")", place)) if text[place + 1] == "(" else place + 1
         elif character in "([{":
