@@ -40,13 +40,27 @@ from tamis._chunk import redacted
 from tamis._context import acting, current_request
 from tamis._errors import InputError, NoRequestError
 from tamis._native import Policy, Request, Rewrite
-from tamis._search import BUDGET, Found, arun, run, widen
+from tamis._search import BUDGET, Found, arun, widen
 from tamis.tokens import TokenError, TokenVerifier, Verified
 
 _log = logging.getLogger("tamis")
 
 IDENTITY = frozenset(
-    {"acting_as", "actor", "groups", "identity", "on_behalf_of", "principal", "request", "scopes", "subject", "token", "user", "user_id", "username"}
+    {
+        "acting_as",
+        "actor",
+        "groups",
+        "identity",
+        "on_behalf_of",
+        "principal",
+        "request",
+        "scopes",
+        "subject",
+        "token",
+        "user",
+        "user_id",
+        "username",
+    }
 )
 """Names that an argument of a tool cannot have: a model, or whoever wrote what it has read, would fill it in."""
 
@@ -99,7 +113,9 @@ class TokenAuth:
         return Access.of(token, verified, self._verifier.audience)
 
 
-def server(name: str, verifier: TokenVerifier, *, url: str, scopes: Sequence[str] = (), **options: Any) -> MCPServer[Any]:
+def server(
+    name: str, verifier: TokenVerifier, *, url: str, scopes: Sequence[str] = (), **options: Any
+) -> MCPServer[Any]:
     """A server that answers to nobody without a token that verifies. `url` is where it is reached, and `options` are those of `MCPServer`."""
     auth = AuthSettings(
         issuer_url=AnyHttpUrl(verifier.issuer),
@@ -131,7 +147,9 @@ def tool(server: MCPServer[Any], **options: Any) -> Callable[[Function], Functio
     def add(function: Function) -> Function:
         forbidden = [name for name in inspect.signature(function).parameters if name.lower() in IDENTITY]
         if forbidden:
-            raise InputError(f"the tool has an argument `{forbidden[0]}`: who asks comes from the token, not from a model")
+            raise InputError(
+                f"the tool has an argument `{forbidden[0]}`: who asks comes from the token, not from a model"
+            )
         made = Tool.from_function(_acting(function), **options)
         if server._tool_manager.get_tool(made.name) is not None:
             raise InputError(f"the server has a tool `{made.name}` already")
@@ -188,19 +206,13 @@ def add_search(
     or of their shape.
     """
 
+    fetch = search if inspect.iscoroutinefunction(search) else _in_thread(search)
+
     async def find(query: str, k: int = min(5, most)) -> list[Passage]:
         session = policy.session(current_request())
         rewrite = session.rewrite(k)
         searching = widen(session, rewrite, k, _same, budget=budget)
-        if inspect.iscoroutinefunction(search):
-
-            async def fetch(wanted: int) -> Sequence[Any]:
-                found: Sequence[Any] = await search(query, wanted, rewrite)
-                return found
-
-            found = await arun(searching, fetch)
-        else:
-            found = await anyio.to_thread.run_sync(run, searching, lambda wanted: search(query, wanted, rewrite))
+        found: Found[Any] = await arun(searching, lambda wanted: fetch(query, wanted, rewrite))
         _log.debug("a search by %s: %d examined, %d denied", session.request.subject, found.examined, found.denied)
         return _passages(found, show)
 
@@ -209,6 +221,14 @@ def add_search(
         "k": Annotated[int, Field(description="How many passages", ge=1, le=most)],
     }
     tool(server, name=name, description=description)(find)
+
+
+def _in_thread(search: Search) -> Callable[[str, int, Rewrite], Awaitable[Sequence[Any]]]:
+    async def fetch(query: str, wanted: int, rewrite: Rewrite) -> Sequence[Any]:
+        found = await anyio.to_thread.run_sync(search, query, wanted, rewrite)
+        return await found if inspect.isawaitable(found) else found
+
+    return fetch
 
 
 def _same(chunk: Any) -> Any:
@@ -224,4 +244,6 @@ def _passage(chunk: Any, show: Sequence[str]) -> Passage:
         return chunk.get(name) if isinstance(chunk, Mapping) else getattr(chunk, name, None)
 
     attributes = part("attributes") or {}
-    return Passage(id=part("id"), text=part("text"), attributes={name: attributes[name] for name in show if name in attributes})
+    return Passage(
+        id=part("id"), text=part("text"), attributes={name: attributes[name] for name in show if name in attributes}
+    )

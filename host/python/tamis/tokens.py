@@ -171,12 +171,14 @@ class TokenVerifier:
         actors = _chain(claims, self.issuer)
         if self._client_acts and client is not None and not itself and client not in actors:
             actors.insert(0, client)
-        subject = self._agent(claims["sub"]) if itself else {"type": subject_type, "id": _named(claims["sub"], "sub")}
-        if not itself:
-            subject["properties"] = self._taken(claims)
-            subject["parents"] = self._parents(claims)
+        user = {
+            "type": subject_type,
+            "id": _named(claims["sub"], "`sub`"),
+            "properties": {} if itself else self._taken(claims),
+            "parents": [] if itself else self._parents(claims),
+        }
         return {
-            "subject": subject,
+            "subject": self._agent(claims["sub"]) if itself else user,
             "actor": [self._agent(actor) for actor in actors],
             "action": {"name": action},
             "context": {"scopes": sorted(scopes)},
@@ -217,7 +219,9 @@ class _RemoteKeys:
 
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")):
+        if parts.scheme != "https" and not (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        ):
             raise InputError(f"keys are at {url!r}; whoever is on the way could replace them: use https")
         self._client = jwt.PyJWKClient(url, timeout=10)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import llama_index.core.instrumentation as instrumentation
 import pytest
+from llama_index.core import instrumentation
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CBEventType
@@ -30,7 +30,7 @@ class Model(CustomLLM):
     """A model that says what it is told to, and remembers what it was shown."""
 
     answer: str = "an answer"
-    shown: list[str] = []
+    shown: list[str]
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -49,8 +49,8 @@ def model(answer: str = "an answer") -> Model:
 
 
 class Events(BaseEventHandler):
-    seen: list[str] = []
-    kinds: set[str] = set()
+    seen: list[str]
+    kinds: set[str]
 
     def handle(self, event: Any, **kwargs: Any) -> None:
         self.kinds.add(event.class_name())
@@ -68,11 +68,15 @@ class Spans(SimpleSpanHandler):
         self.seen.append(written(bound_args.arguments))
         return super().new_span(id_, bound_args, instance, **kwargs)
 
-    def prepare_to_exit_span(self, id_: str, bound_args: Any, instance: Any = None, result: Any = None, **kwargs: Any) -> Any:
+    def prepare_to_exit_span(
+        self, id_: str, bound_args: Any, instance: Any = None, result: Any = None, **kwargs: Any
+    ) -> Any:
         self.seen.append(written(result))
         return super().prepare_to_exit_span(id_, bound_args, instance, result, **kwargs)
 
-    def prepare_to_drop_span(self, id_: str, bound_args: Any, instance: Any = None, err: Any = None, **kwargs: Any) -> Any:
+    def prepare_to_drop_span(
+        self, id_: str, bound_args: Any, instance: Any = None, err: Any = None, **kwargs: Any
+    ) -> Any:
         self.seen.append(written(err))
         return super().prepare_to_drop_span(id_, bound_args, instance, err, **kwargs)
 

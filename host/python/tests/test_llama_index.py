@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tamis
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import VectorStoreQuery
-from tamis.llama_index import AdmitGate, GuardedRetriever, GuardedVectorStore, GuardPostprocessor
-
-from conftest import ALICE, BOB, HELEN, SECRET, embed
 from llama_stores import IN_PROCESS, index, node, nodes
 from llama_watch import QUERY, check, model, texts, watching
+
+import tamis
+from conftest import ALICE, BOB, HELEN, SECRET, embed
+from tamis.llama_index import AdmitGate, GuardedRetriever, GuardedVectorStore, GuardPostprocessor
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 
@@ -138,7 +138,9 @@ async def test_a_model_is_shown_what_is_handed_out(policy: tamis.Policy, caplog:
     made = index(SimpleVectorStore())
     store = GuardedVectorStore(made.vector_store, policy, docstore=made.docstore)
     with watching(caplog) as watched, tamis.acting(BOB):
-        engine = RetrieverQueryEngine.from_args(GuardedRetriever(made.as_retriever(similarity_top_k=5), policy), llm=shown)
+        engine = RetrieverQueryEngine.from_args(
+            GuardedRetriever(made.as_retriever(similarity_top_k=5), policy), llm=shown
+        )
         assert len(engine.query(QUERY).source_nodes) == 5
         assert len((await engine.aquery(QUERY)).source_nodes) == 5
         made._vector_store = store

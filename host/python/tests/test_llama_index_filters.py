@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import tamis
 from llama_index.core.indices.vector_store.retrievers import VectorIndexAutoRetriever
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreInfo
@@ -20,14 +18,15 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
+from llama_stores import IN_PROCESS, index, node, nodes, pgvector, postgres_socket
+from llama_watch import QUERY, check, model, written
 from qdrant_client import models
+
+import tamis
+from conftest import ALICE, BOB, HELEN, SECRET, allowed, documents, embed
 from tamis._layout import Layout
 from tamis._llama_index.push import asked, metadata_filters
 from tamis.llama_index import GuardedRetriever, GuardedVectorStore
-
-from conftest import ALICE, BOB, HELEN, SECRET, allowed, documents, embed
-from llama_stores import IN_PROCESS, index, node, nodes, pgvector, postgres_socket
-from llama_watch import QUERY, check, model, written
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 
@@ -52,7 +51,9 @@ def postgres_store() -> Iterator[Any]:
         yield index(pgvector(socket)).vector_store
 
 
-def found(store: GuardedVectorStore, filters: MetadataFilters | None = None, k: int = 5, query: str = QUERY, **kwargs: Any) -> list[BaseNode]:
+def found(
+    store: GuardedVectorStore, filters: MetadataFilters | None = None, k: int = 5, query: str = QUERY, **kwargs: Any
+) -> list[BaseNode]:
     mode = kwargs.pop("mode", VectorStoreQueryMode.DEFAULT)
     asking = VectorStoreQuery(embed(query), similarity_top_k=k, filters=filters, query_str=query, mode=mode)
     return list(store.query(asking, **kwargs).nodes or [])
@@ -69,8 +70,12 @@ EVERYTHING = {
     "qdrant": {
         "an empty filter": models.Filter(),
         "an empty should": models.Filter(should=[]),
-        "other tenants": models.Filter(should=[models.FieldCondition(key="tenant", match=models.MatchAny(any=["acme", "globex"]))]),
-        "nothing but what is not there": models.Filter(must_not=[models.FieldCondition(key="x", match=models.MatchValue(value="y"))]),
+        "other tenants": models.Filter(
+            should=[models.FieldCondition(key="tenant", match=models.MatchAny(any=["acme", "globex"]))]
+        ),
+        "nothing but what is not there": models.Filter(
+            must_not=[models.FieldCondition(key="x", match=models.MatchValue(value="y"))]
+        ),
     },
     "chroma": {
         "an empty filter": {},
@@ -83,7 +88,9 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("name", [*EVERYTHING["qdrant"]])
 @pytest.mark.parametrize("with_query", [False, True])
-async def test_a_native_filter_of_qdrant_does_not_replace_ours(name: str, with_query: bool, policy: tamis.Policy, qdrant_store: Any) -> None:
+async def test_a_native_filter_of_qdrant_does_not_replace_ours(
+    name: str, with_query: bool, policy: tamis.Policy, qdrant_store: Any
+) -> None:
     store = GuardedVectorStore(qdrant_store, policy, request=BOB)
     native = EVERYTHING["qdrant"][name]
     filters = only("number", 12, FilterOperator.GTE) if with_query else None
@@ -97,7 +104,9 @@ async def test_a_native_filter_of_qdrant_does_not_replace_ours(name: str, with_q
 
 
 @pytest.mark.parametrize("name", [*EVERYTHING["chroma"]])
-async def test_a_native_filter_of_chroma_does_not_replace_ours(name: str, policy: tamis.Policy, chroma_store: Any) -> None:
+async def test_a_native_filter_of_chroma_does_not_replace_ours(
+    name: str, policy: tamis.Policy, chroma_store: Any
+) -> None:
     store = GuardedVectorStore(chroma_store, policy, request=BOB)
     native = EVERYTHING["chroma"][name]
     of_bob(found(store, where=native))
@@ -126,7 +135,9 @@ INJECTED = [
 
 @pytest.mark.parametrize("filters", INJECTED, ids=repr)
 @pytest.mark.parametrize("wrapped", ["retriever", "store"])
-async def test_filters_that_a_model_was_talked_into_only_narrow(filters: list[Any], wrapped: str, policy: tamis.Policy) -> None:
+async def test_filters_that_a_model_was_talked_into_only_narrow(
+    filters: list[Any], wrapped: str, policy: tamis.Policy
+) -> None:
     made = index(SimpleVectorStore())
     if wrapped == "store":
         made._vector_store = GuardedVectorStore(made.vector_store, policy, request=BOB, docstore=made.docstore)
@@ -159,7 +170,9 @@ CODE = [
 
 @pytest.mark.parametrize(("key", "value"), CODE)
 @pytest.mark.parametrize("operator", [FilterOperator.EQ, FilterOperator.IN, FilterOperator.TEXT_MATCH])
-def test_filters_that_are_code_are_refused(key: str, value: str, operator: FilterOperator, policy: tamis.Policy, postgres_store: Any) -> None:
+def test_filters_that_are_code_are_refused(
+    key: str, value: str, operator: FilterOperator, policy: tamis.Policy, postgres_store: Any
+) -> None:
     store = GuardedVectorStore(postgres_store, policy, request=HELEN)
     filters = only(key, [value] if operator is FilterOperator.IN else value, operator)
     with pytest.raises(tamis.InputError, match="part of its expression"):
@@ -197,8 +210,13 @@ def test_what_is_redacted_cannot_be_guessed(guess: MetadataFilters, policy: tami
 NATIVE = [
     models.Filter(must=[models.FieldCondition(key="salary", range=models.Range(gte=1000))]),
     models.Filter(must=[models.FieldCondition(key="_node_content", match=models.MatchText(text="4711"))], must_not=[]),
-    models.Filter(must=[models.Filter(must_not=[models.FieldCondition(key="salary", match=models.MatchValue(value=1))])]),
-    models.Filter(must=[models.FieldCondition(key="kind", match=models.MatchValue(value="person"))], should=[models.HasVectorCondition(has_vector="")]),
+    models.Filter(
+        must=[models.Filter(must_not=[models.FieldCondition(key="salary", match=models.MatchValue(value=1))])]
+    ),
+    models.Filter(
+        must=[models.FieldCondition(key="kind", match=models.MatchValue(value="person"))],
+        should=[models.HasVectorCondition(has_vector="")],
+    ),
 ]
 
 
@@ -213,19 +231,26 @@ def test_nor_by_the_field_that_holds_all_of_a_node(policy: tamis.Policy, chroma_
     assert "person" in {made.metadata["kind"] for made in found(store, where={"kind": "person"})}
     for kwargs in ({"where": {"_node_content": {"$ne": "x"}}}, {"where_document": {"$contains": "person"}}):
         assert "person" not in {made.metadata["kind"] for made in found(store, k=60, **kwargs)}, kwargs
-    assert "person" not in {made.metadata["kind"] for made in found(store, only("_node_content", "x", FilterOperator.NE), k=60)}
+    assert "person" not in {
+        made.metadata["kind"] for made in found(store, only("_node_content", "x", FilterOperator.NE), k=60)
+    }
 
 
-
-@pytest.mark.parametrize("mode", [VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.TEXT_SEARCH])
+@pytest.mark.parametrize(
+    "mode", [VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.TEXT_SEARCH]
+)
 def test_nor_by_words(mode: VectorStoreQueryMode, policy: tamis.Policy) -> None:
     class Words(SimpleVectorStore):
         def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-            return VectorStoreQueryResult(nodes=nodes(), similarities=[1.0] * len(documents()), ids=[""] * len(documents()))
+            return VectorStoreQueryResult(
+                nodes=nodes(), similarities=[1.0] * len(documents()), ids=[""] * len(documents())
+            )
 
     result = found(GuardedVectorStore(Words(), policy, request=HELEN), k=60, mode=mode)
     assert {made.metadata["kind"] for made in result} == {"page"}
-    assert "person" in {made.metadata["kind"] for made in found(GuardedVectorStore(Words(), policy, request=HELEN), k=60)}
+    assert "person" in {
+        made.metadata["kind"] for made in found(GuardedVectorStore(Words(), policy, request=HELEN), k=60)
+    }
 
 
 def test_a_redacted_node_keeps_no_embedding(policy: tamis.Policy, qdrant_store: Any) -> None:
@@ -282,7 +307,15 @@ def test_a_store_that_rejects_the_filter_raises(policy: tamis.Policy, qdrant_sto
 
 @pytest.mark.parametrize(
     "metadata",
-    [{}, {"tenant": "acme"}, {**OPEN, "level": None}, {**OPEN, "level": "0"}, {**OPEN, "level": 0.5}, {**OPEN, "tenant": ["acme"]}, {**OPEN, "level": float("nan")}],
+    [
+        {},
+        {"tenant": "acme"},
+        {**OPEN, "level": None},
+        {**OPEN, "level": "0"},
+        {**OPEN, "level": 0.5},
+        {**OPEN, "tenant": ["acme"]},
+        {**OPEN, "level": float("nan")},
+    ],
     ids=repr,
 )
 def test_what_lacks_attributes_is_denied(metadata: dict[str, Any], policy: tamis.Policy) -> None:
@@ -323,7 +356,21 @@ def test_metadata_filters_never_narrow() -> None:
     assert said({"op": "and", "args": []}) is None
     assert said({"op": "or", "args": []}) is None
     assert said({"op": "always"}) is said({"op": "never"}) is None
-    for value in ("o'brien", "1", "1e5", "nan", "Infinity", "a:b", "50%", "a\\", "", "a;b", 1, True, {"__entity": {"type": "U", "id": "a"}}):
+    for value in (
+        "o'brien",
+        "1",
+        "1e5",
+        "nan",
+        "Infinity",
+        "a:b",
+        "50%",
+        "a\\",
+        "",
+        "a;b",
+        1,
+        True,
+        {"__entity": {"type": "U", "id": "a"}},
+    ):
         assert said({**plain, "value": value}) is None, value
         assert said({"op": "one-of", "attr": ["tenant"], "values": ["acme", value]}) is None, value
     for path in (["owner", "team"], ["a b"], ["a'"], ["1"], [""]):

@@ -7,13 +7,13 @@ import pickle
 from typing import Any
 
 import pytest
-import tamis
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.vector_stores import SimpleVectorStore
-from tamis.llama_index import AdmitGate, GuardedVectorStore
-
 from llama_stores import Words, node
+
+import tamis
+from tamis.llama_index import AdmitGate, GuardedVectorStore
 
 POLICY = """
 @id("own") permit(principal is Service, action == Action::"index", resource) when { resource.tenant == principal.tenant };
@@ -22,7 +22,10 @@ POLICY = """
 
 
 def loader(tenant: str = "acme", action: str = "index") -> dict[str, Any]:
-    return {"subject": {"type": "Service", "id": "loader", "properties": {"tenant": tenant}}, "action": {"name": action}}
+    return {
+        "subject": {"type": "Service", "id": "loader", "properties": {"tenant": tenant}},
+        "action": {"name": action},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,9 @@ def test_how_many_are_refused_is_logged_and_not_what(policy: tamis.Policy, caplo
 
 async def test_in_a_pipeline(policy: tamis.Policy) -> None:
     store = SimpleVectorStore()
-    pipeline = IngestionPipeline(transformations=[AdmitGate(policy), Words()], vector_store=GuardedVectorStore(store, policy))
+    pipeline = IngestionPipeline(
+        transformations=[AdmitGate(policy), Words()], vector_store=GuardedVectorStore(store, policy)
+    )
     with pytest.raises(tamis.NoRequestError):
         pipeline.run(nodes=made())
     assert store.data.embedding_dict == {}
@@ -131,7 +136,9 @@ def test_documents_are_split_before_the_gate(policy: tamis.Policy) -> None:
     from llama_index.core.node_parser import SentenceSplitter
 
     documents = [Document(text="word " * 100, metadata={"tenant": tenant, "level": 1}) for tenant in ("acme", "globex")]
-    pipeline = IngestionPipeline(transformations=[SentenceSplitter(chunk_size=40, chunk_overlap=0), AdmitGate(policy, request=loader())])
+    pipeline = IngestionPipeline(
+        transformations=[SentenceSplitter(chunk_size=40, chunk_overlap=0), AdmitGate(policy, request=loader())]
+    )
     stored = pipeline.run(documents=documents)
     assert len(stored) > 1
     assert {one.metadata["tenant"] for one in stored} == {"acme"}

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tamis
 from llama_index.core import StorageContext, SummaryIndex, VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
+from llama_index.core.indices.query.query_transform.base import IdentityQueryTransform
 from llama_index.core.retrievers import (
     AutoMergingRetriever,
     QueryFusionRetriever,
@@ -17,7 +17,6 @@ from llama_index.core.retrievers import (
     RouterRetriever,
     TransformRetriever,
 )
-from llama_index.core.indices.query.query_transform.base import IdentityQueryTransform
 from llama_index.core.schema import (
     ImageNode,
     IndexNode,
@@ -31,11 +30,12 @@ from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores import SimpleVectorStore
-from tamis.llama_index import GuardedRetriever, GuardedVectorStore
-
-from conftest import ALICE, BOB, HELEN, SECRET, allowed, embed
 from llama_stores import IN_PROCESS, Words, index, node, nodes
 from llama_watch import QUERY, check, model, texts, watching
+
+import tamis
+from conftest import ALICE, BOB, HELEN, SECRET, allowed, embed
+from tamis.llama_index import GuardedRetriever, GuardedVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 CLOSED = {"tenant": "globex", "level": 0, "kind": "page"}
@@ -73,9 +73,13 @@ def stands_for(kind: str) -> Any:
 
 @pytest.mark.parametrize("kept", ["in the node", "in a map"])
 @pytest.mark.parametrize("kind", ["node", "scored node", "retriever", "query engine"])
-async def test_what_index_nodes_expand_to_is_gated(kind: str, kept: str, policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_index_nodes_expand_to_is_gated(
+    kind: str, kept: str, policy: tamis.Policy, caplog: pytest.LogCaptureFixture
+) -> None:
     child = stands_for(kind)
-    parent = node("vacuum page summary", OPEN, IndexNode, index_id="child", obj=child if kept == "in the node" else None)
+    parent = node(
+        "vacuum page summary", OPEN, IndexNode, index_id="child", obj=child if kept == "in the node" else None
+    )
     if kept == "in the node":
         inner: BaseRetriever = Given(parent, node("vacuum page", OPEN))
     else:
@@ -127,7 +131,9 @@ def test_what_is_fetched_once_more_is_gated_and_redacted(
     before = made.as_retriever(similarity_top_k=2).retrieve("person vacuum page")
     assert f"other {SECRET}" in texts(before)
     if wrapped == "retriever":
-        found = GuardedRetriever(made.as_retriever(similarity_top_k=2), policy, request=HELEN).retrieve("person vacuum page")
+        found = GuardedRetriever(made.as_retriever(similarity_top_k=2), policy, request=HELEN).retrieve(
+            "person vacuum page"
+        )
     else:
         made._vector_store = GuardedVectorStore(made.vector_store, policy, request=HELEN)
         found = made.as_retriever(similarity_top_k=2).retrieve("person vacuum page")
@@ -160,7 +166,11 @@ def test_nodes_say_nothing_of_other_nodes(policy: tamis.Policy) -> None:
 
 async def test_ids_decide_nothing(policy: tamis.Policy) -> None:
     """Nodes with the same id, or none, are decided on one by one."""
-    same = [node(f"child {SECRET}", CLOSED, id_="a"), node("vacuum page", OPEN, id_="a"), node(f"child {SECRET}", CLOSED, id_="a")]
+    same = [
+        node(f"child {SECRET}", CLOSED, id_="a"),
+        node("vacuum page", OPEN, id_="a"),
+        node(f"child {SECRET}", CLOSED, id_="a"),
+    ]
     for made in (same, same[::-1]):
         retriever = GuardedRetriever(Given(*made), policy, request=BOB)
         assert texts(retriever.retrieve(QUERY)) == texts(await retriever.aretrieve(QUERY)) == ["vacuum page"]
@@ -173,7 +183,9 @@ def fused(inner: BaseRetriever) -> BaseRetriever:
 
 
 def fused_async(inner: BaseRetriever) -> BaseRetriever:
-    return QueryFusionRetriever([inner, inner], llm=model("one\ntwo"), num_queries=3, similarity_top_k=5, use_async=True)
+    return QueryFusionRetriever(
+        [inner, inner], llm=model("one\ntwo"), num_queries=3, similarity_top_k=5, use_async=True
+    )
 
 
 def routed(inner: BaseRetriever) -> BaseRetriever:
@@ -311,7 +323,9 @@ def test_a_store_without_nodes_says_what_it_lacks(policy: tamis.Policy) -> None:
 
 def test_bm25(policy: tamis.Policy) -> None:
     bm25 = pytest.importorskip("llama_index.retrievers.bm25")
-    found = GuardedRetriever(bm25.BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60), policy, request=BOB).retrieve("weather page")
+    found = GuardedRetriever(
+        bm25.BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60), policy, request=BOB
+    ).retrieve("weather page")
     check(found)
 
 

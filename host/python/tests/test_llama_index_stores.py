@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tamis
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.vector_stores.types import (
@@ -17,10 +16,11 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStoreQuery,
 )
-from tamis.llama_index import GuardedRetriever, GuardedVectorStore
-
-from conftest import AGENT, ALICE, BOB, CAROL, HELEN, NOBODY, SECRET, allowed, best, documents, embed, similarity
 from llama_stores import IN_PROCESS, index, pgvector, postgres_socket
+
+import tamis
+from conftest import AGENT, ALICE, BOB, CAROL, HELEN, NOBODY, SECRET, allowed, best, documents, embed, similarity
+from tamis.llama_index import GuardedRetriever, GuardedVectorStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,7 +62,9 @@ def judge(found: list[NodeWithScore], who: dict[str, Any], k: int, query: str = 
 @pytest.mark.parametrize("admitted", [False, True])
 async def test_retriever(made: VectorStoreIndex, policy: tamis.Policy, who: str, admitted: bool) -> None:
     request = PEOPLE[who]
-    retriever = GuardedRetriever(made.as_retriever(similarity_top_k=5), policy, request=request, fields={"admitted": admitted})
+    retriever = GuardedRetriever(
+        made.as_retriever(similarity_top_k=5), policy, request=request, fields={"admitted": admitted}
+    )
     judge(retriever.retrieve(QUERY), request, 5)
     judge(await retriever.aretrieve(QUERY), request, 5)
 
@@ -71,8 +73,12 @@ async def test_retriever(made: VectorStoreIndex, policy: tamis.Policy, who: str,
 async def test_store_in_an_index(made: VectorStoreIndex, policy: tamis.Policy, who: str) -> None:
     if type(made.vector_store).__name__ == "FaissVectorStore":
         pytest.skip("its ids are numbers of rows, which only the index knows")
-    store = GuardedVectorStore(made.vector_store, policy, docstore=None if made.vector_store.stores_text else made.docstore)
-    guarded = VectorStoreIndex.from_vector_store(store, made._embed_model) if store.stores_text else rewired(made, store)
+    store = GuardedVectorStore(
+        made.vector_store, policy, docstore=None if made.vector_store.stores_text else made.docstore
+    )
+    guarded = (
+        VectorStoreIndex.from_vector_store(store, made._embed_model) if store.stores_text else rewired(made, store)
+    )
     retriever = guarded.as_retriever(similarity_top_k=5)
     with tamis.acting(PEOPLE[who]):
         judge(retriever.retrieve(QUERY), PEOPLE[who], 5)
@@ -99,7 +105,7 @@ class Asked(BasePydanticVectorStore):
 
     stores_text: bool = True
     inner: Any
-    asked: list[VectorStoreQuery] = []
+    asked: list[VectorStoreQuery]
 
     @property
     def client(self) -> Any:
@@ -136,7 +142,9 @@ FILTERS: dict[str, tuple[MetadataFilters, Callable[[dict[str, Any]], bool]]] = {
     "another tenant": (only("tenant", "globex"), lambda metadata: metadata["tenant"] == "globex"),
     "level": (only("level", 2), lambda metadata: metadata["level"] == 2),
     "a tautology": (
-        MetadataFilters(filters=[only("tenant", "acme").filters[0], only("tenant", "globex").filters[0]], condition="or"),
+        MetadataFilters(
+            filters=[only("tenant", "acme").filters[0], only("tenant", "globex").filters[0]], condition="or"
+        ),
         lambda metadata: True,
     ),
     "number": (only("number", 12, FilterOperator.GTE), lambda metadata: metadata.get("number", -1) >= 12),
@@ -157,10 +165,16 @@ async def test_a_filter_of_the_caller_narrows(made: VectorStoreIndex, policy: ta
         assert len(found) == len(near)
 
 
-def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, socket: str) -> None:
+async def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, socket: str) -> None:
     """So that a search for a person's few chunks among many looks at few."""
-    simple_policy = tamis.Policy.compile("permit(principal, action, resource) when { resource.tenant == principal.tenant };")
-    for name, store in {"qdrant": IN_PROCESS["qdrant"](tmp_path), "chroma": IN_PROCESS["chroma"](tmp_path), "pgvector": pgvector(socket)}.items():
+    simple_policy = tamis.Policy.compile(
+        "permit(principal, action, resource) when { resource.tenant == principal.tenant };"
+    )
+    for name, store in {
+        "qdrant": IN_PROCESS["qdrant"](tmp_path),
+        "chroma": IN_PROCESS["chroma"](tmp_path),
+        "pgvector": pgvector(socket),
+    }.items():
         filled = index(store)
         counted = Counted(filled.vector_store)
         guarded = GuardedVectorStore(store, simple_policy, request=CAROL, fields={"admitted": True})
@@ -172,7 +186,10 @@ def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, socket:
         guarded._push = False
         counted.found.clear()
         assert len(guarded.query(query).nodes or []) == 5
-        assert {node.metadata["tenant"] for found in counted.found for node in found.nodes or []} == {"acme", "globex"}, name
+        assert {node.metadata["tenant"] for found in counted.found for node in found.nodes or []} == {
+            "acme",
+            "globex",
+        }, name
 
 
 class Counted:
@@ -203,8 +220,9 @@ async def test_get_nodes(made: VectorStoreIndex, policy: tamis.Policy) -> None:
     ids = [node.node_id for node in everything]
     by_filter = {"filters": only("level", -1, FilterOperator.GT)}
     # LanceDB's own `get_nodes` fails when it is given ids.
-    calls = [by_filter] if kind == "LanceDBVectorStore" else [by_filter, {"node_ids": ids}, {"node_ids": ids, **by_filter}]
+    calls = (
+        [by_filter] if kind == "LanceDBVectorStore" else [by_filter, {"node_ids": ids}, {"node_ids": ids, **by_filter}]
+    )
     for arguments in calls:
         assert sorted(node.node_id for node in store.get_nodes(**arguments)) == wanted, arguments.keys()
         assert sorted(node.node_id for node in await store.aget_nodes(**arguments)) == wanted
-

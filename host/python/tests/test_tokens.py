@@ -14,9 +14,10 @@ from typing import Any
 
 import jwt
 import pytest
-import tamis
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+import tamis
 from tamis.tokens import TokenError, TokenVerifier
 
 ISSUER = "https://id.example"
@@ -41,7 +42,9 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in made.items() if value is not ...}
 
 
-def signed(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "r1", typ: str | None = "at+jwt", **changes: Any) -> str:
+def signed(
+    key: Any = RSA, algorithm: str = "RS256", kid: str | None = "r1", typ: str | None = "at+jwt", **changes: Any
+) -> str:
     headers = {"typ": typ} | ({} if kid is None else {"kid": kid})
     return jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)
 
@@ -52,7 +55,9 @@ def signed_bytes(payload: bytes) -> str:
 
 def raw(header: dict[str, Any], payload: dict[str, Any] | bytes, signature: bytes = b"") -> str:
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (json.dumps(header).encode(), body, signature))
+    return ".".join(
+        base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (json.dumps(header).encode(), body, signature)
+    )
 
 
 def verifier(**changes: Any) -> TokenVerifier:
@@ -67,9 +72,13 @@ def user(name: str = "alice", **more: Any) -> dict[str, Any]:
     return {"type": "User", "id": name, **more}
 
 
-def expected(subject: dict[str, Any], *actors: str | dict[str, Any], scopes: tuple[str, ...] = (), action: str = "retrieve") -> tamis.Request:
+def expected(
+    subject: dict[str, Any], *actors: str | dict[str, Any], scopes: tuple[str, ...] = (), action: str = "retrieve"
+) -> tamis.Request:
     chain = [{"type": "Agent", "id": actor} if isinstance(actor, str) else actor for actor in actors]
-    return tamis.Request({"subject": subject, "actor": chain, "action": {"name": action}, "context": {"scopes": list(scopes)}})
+    return tamis.Request(
+        {"subject": subject, "actor": chain, "action": {"name": action}, "context": {"scopes": list(scopes)}}
+    )
 
 
 HR = {"parents": [{"type": "Group", "id": "hr"}]}
@@ -99,7 +108,10 @@ def test_a_token_becomes_a_request() -> None:
         pytest.param(signed(groups=["hr", "hr"]), {}, expected(user(**HR)), id="a group twice"),
         pytest.param(signed(groups=["hr"]), {"groups": None}, expected(user()), id="groups not taken"),
         pytest.param(
-            signed(realm_access={"roles": ["hr"]}), {"groups": ("realm_access", "roles")}, expected(user(**HR)), id="groups in a path"
+            signed(realm_access={"roles": ["hr"]}),
+            {"groups": ("realm_access", "roles")},
+            expected(user(**HR)),
+            id="groups in a path",
         ),
         pytest.param(
             signed(tid="acme", level=3),
@@ -113,14 +125,21 @@ def test_a_token_becomes_a_request() -> None:
             expected(user(**HR), {"type": "Agent", "id": "copilot", "properties": {"level": 1}}),
             id="an agent that is known",
         ),
-        pytest.param(signed(act={"sub": "a", "act": {"sub": "a"}}), {}, expected(user(**HR), "a"), id="an agent twice in a row"),
+        pytest.param(
+            signed(act={"sub": "a", "act": {"sub": "a"}}), {}, expected(user(**HR), "a"), id="an agent twice in a row"
+        ),
         pytest.param(signed(azp="app"), {}, expected(user(**HR)), id="a client is no agent"),
         pytest.param(signed(azp="app"), {"client_acts": True}, expected(user(**HR), "app"), id="unless clients act"),
         pytest.param(
-            signed(client_id="app", act={"sub": "app"}), {"client_acts": True}, expected(user(**HR), "app"), id="a client that acts is named once"
+            signed(client_id="app", act={"sub": "app"}),
+            {"client_acts": True},
+            expected(user(**HR), "app"),
+            id="a client that acts is named once",
         ),
         pytest.param(signed(), {"action": "index"}, expected(user(**HR), action="index"), id="another action"),
-        pytest.param(signed(cnf={"jkt": "x"}), {"bound": True}, expected(user(**HR)), id="bound, and verified elsewhere"),
+        pytest.param(
+            signed(cnf={"jkt": "x"}), {"bound": True}, expected(user(**HR)), id="bound, and verified elsewhere"
+        ),
         pytest.param(signed(exp=int(time.time()) - 5), {"leeway": 60}, expected(user(**HR)), id="within the leeway"),
     ],
 )
@@ -148,7 +167,9 @@ def confused() -> str:
 
 def tampered() -> str:
     head, _, signature = signed().split(".")
-    return ".".join([head, base64.urlsafe_b64encode(json.dumps(claims(sub="root")).encode()).rstrip(b"=").decode(), signature])
+    return ".".join(
+        [head, base64.urlsafe_b64encode(json.dumps(claims(sub="root")).encode()).rstrip(b"=").decode(), signature]
+    )
 
 
 NOW = int(time.time())
@@ -166,13 +187,21 @@ REFUSED: list[tuple[str, Callable[[], str], dict[str, Any]]] = [
     ("key for encryption", lambda: signed(OTHER_RSA, kid="enc"), {}),
     ("key of another algorithm", lambda: signed(RSA, "PS256"), {}),
     ("algorithm not wanted", lambda: signed(EC, "ES256", "e1"), {"algorithms": ["RS256"]}),
-    ("key in the header", lambda: jwt.encode(claims(), OTHER_RSA, "RS256", {"jwk": jwk(OTHER_RSA, "r1"), "kid": "mine"}), {}),
+    (
+        "key in the header",
+        lambda: jwt.encode(claims(), OTHER_RSA, "RS256", {"jwk": jwk(OTHER_RSA, "r1"), "kid": "mine"}),
+        {},
+    ),
     ("critical extension", lambda: jwt.encode(claims(), RSA, "RS256", {"kid": "r1", "crit": ["exp"], "exp": 1}), {}),
     ("expired", lambda: signed(exp=NOW - 1), {}),
     ("no expiry", lambda: signed(exp=...), {}),
     ("expiry is a text", lambda: signed(exp=str(NOW + 300)), {}),
     ("expiry is true", lambda: signed(exp=True), {"leeway": 10**10}),
-    ("expiry is infinite", lambda: signed_bytes(json.dumps(claims(exp=1)).replace('"exp": 1', '"exp": 1e999').encode()), {}),
+    (
+        "expiry is infinite",
+        lambda: signed_bytes(json.dumps(claims(exp=1)).replace('"exp": 1', '"exp": 1e999').encode()),
+        {},
+    ),
     ("expiry is not a number", lambda: signed_bytes(json.dumps(claims(exp=float("nan"))).encode()), {}),
     ("not yet valid", lambda: signed(nbf=NOW + 60), {}),
     ("issued in the future", lambda: signed(iat=NOW + 60), {}),
@@ -214,7 +243,9 @@ REFUSED: list[tuple[str, Callable[[], str], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("token", "changes"), [(token, changes) for _, token, changes in REFUSED], ids=[name for name, _, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("token", "changes"), [(token, changes) for _, token, changes in REFUSED], ids=[name for name, _, _ in REFUSED]
+)
 def test_refused(token: Callable[[], str], changes: dict[str, Any]) -> None:
     with pytest.raises(TokenError):
         made(token(), **changes)

@@ -53,7 +53,9 @@ class Gate:
         """For each node what may be handed out of it, or None."""
         unknown = [node for node in nodes if not self._knows(node)]
         decisions = iter(decide(self.session, [self.chunk(node) for node in unknown]))
-        return [self._known(node) if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes]
+        return [
+            self._known(node) if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes
+        ]
 
     def filter_scored(self, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
         """What may be handed out of these, in their order."""

@@ -54,7 +54,9 @@ class AdmitGate(TransformComponent):
         session = asking(self._policy, self._request)
         chunks = [self._layout.chunk(node.metadata, node.node_id) for node in nodes]
         admissions = iter(session.admit([chunk for chunk in chunks if chunk is not None]))
-        judged = [(node, None if chunk is None else next(admissions)) for node, chunk in zip(nodes, chunks, strict=True)]
+        judged = [
+            (node, None if chunk is None else next(admissions)) for node, chunk in zip(nodes, chunks, strict=True)
+        ]
         refused = [(node, admission) for node, admission in judged if admission is None or not admission.admitted]
         if refused and self._refused is not None:
             self._refused(refused)

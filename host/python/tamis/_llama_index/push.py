@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
@@ -18,24 +18,37 @@ from llama_index.core.vector_stores.types import (
 )
 
 from tamis import _clients
+from tamis._dialect import Dialect
 from tamis._errors import InputError
 from tamis._layout import Layout
 from tamis._native import Rewrite
 from tamis._search import ANYTHING, NOTHING, Asks
 
-if TYPE_CHECKING:
-    from tamis._native import Dialect
-
 _TUNING = frozenset(
-    {"hnsw_ef_search", "ivfflat_probes", "mmr_prefetch_factor", "mmr_prefetch_k", "mmr_threshold", "search_params", "shard_identifier"}
+    {
+        "hnsw_ef_search",
+        "ivfflat_probes",
+        "mmr_prefetch_factor",
+        "mmr_prefetch_k",
+        "mmr_threshold",
+        "search_params",
+        "shard_identifier",
+    }
 )
 """What a caller may give a store beside the query without it asking anything about a chunk."""
-_STRUCTURED = frozenset({"ChromaVectorStore", "PineconeVectorStore", "QdrantVectorStore", "SimpleVectorStore", "WeaviateVectorStore"})
+_STRUCTURED = frozenset(
+    {"ChromaVectorStore", "PineconeVectorStore", "QdrantVectorStore", "SimpleVectorStore", "WeaviateVectorStore"}
+)
 """Stores that keep the values of a filter apart from its language. The others write them into an expression, most without any quoting."""
 _TEXT = frozenset({"text", "content", "document", "page_content"})
 _MATCHES_TEXT = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE})
 _WORDS = frozenset(
-    {VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SEMANTIC_HYBRID}
+    {
+        VectorStoreQueryMode.SPARSE,
+        VectorStoreQueryMode.HYBRID,
+        VectorStoreQueryMode.TEXT_SEARCH,
+        VectorStoreQueryMode.SEMANTIC_HYBRID,
+    }
 )
 """Modes that search for words, which nodes have of their metadata too."""
 
@@ -110,9 +123,7 @@ _LISTED = frozenset({"PGVectorStore", "QdrantVectorStore"})
 """Stores that select what `metadata_filters` makes, and more at most."""
 
 
-def _joined(
-    dialect: Dialect, rewrite: Rewrite, layout: Layout, push: bool, theirs: list[Any]
-) -> tuple[Any, bool]:
+def _joined(dialect: Dialect, rewrite: Rewrite, layout: Layout, push: bool, theirs: list[Any]) -> tuple[Any, bool]:
     translation = rewrite.translate(dialect, layout.fields) if push and not rewrite.always else None
     joined = _clients.native(dialect, translation.native) if translation else None
     for filter in theirs:
@@ -123,7 +134,7 @@ def _joined(
 def _chroma(filters: MetadataFilters | None) -> Any:
     if filters is None:
         return None
-    from llama_index.vector_stores.chroma.base import _to_chroma_filter
+    from llama_index.vector_stores.chroma.base import _to_chroma_filter  # type: ignore[import-untyped]
 
     return _to_chroma_filter(filters)
 
@@ -145,7 +156,11 @@ def metadata_filters(filter: Mapping[str, Any], layout: Layout) -> MetadataFilte
             every = [metadata_filters(arg, layout) for arg in args]
             parts = [part for part in every if part is not None]
             # One that says nothing makes all of it say nothing.
-            return MetadataFilters(filters=[*parts], condition=FilterCondition.OR) if parts and len(parts) == len(every) else None
+            return (
+                MetadataFilters(filters=[*parts], condition=FilterCondition.OR)
+                if parts and len(parts) == len(every)
+                else None
+            )
         case {"op": "equals", "attr": path, "value": str(value)}:
             return _test(path, FilterOperator.EQ, [value], layout)
         case {"op": "one-of", "attr": path, "values": list(values)}:
@@ -210,7 +225,9 @@ def _told(names: set[str] | frozenset[str], text: bool, layout: Layout) -> Asks:
 
 def union(one: Asks, other: Asks) -> Asks:
     known = one.attributes is not None and other.attributes is not None
-    return Asks((one.attributes or frozenset()) | (other.attributes or frozenset()) if known else None, one.text or other.text)
+    return Asks(
+        (one.attributes or frozenset()) | (other.attributes or frozenset()) if known else None, one.text or other.text
+    )
 
 
 def _tests(filters: MetadataFilters | None) -> Iterator[MetadataFilter]:
@@ -226,4 +243,6 @@ def _refuse_code(store: str, test: MetadataFilter) -> None:
         raise InputError(f"the filter asks about {test.key!r}, which {store} would read as a part of its expression")
     for value in test.value if isinstance(test.value, list) else [test.value]:
         if isinstance(value, str) and re.search(r"['\"`\\;\0]|--|/\*", value):
-            raise InputError(f"the filter compares `{test.key}` with a text that {store} would read as a part of its expression")
+            raise InputError(
+                f"the filter compares `{test.key}` with a text that {store} would read as a part of its expression"
+            )

@@ -117,7 +117,7 @@ class GuardedRetriever(BaseRetriever):
 
     def _guarded(self) -> tuple[Gate, BaseRetriever]:
         entered = self._entered()
-        assert entered._gate is not None  # noqa: S101 (for the type checker)
+        assert entered._gate is not None
         return entered._gate, entered._inside(entered._retriever)
 
     def _child(self, scored: NodeWithScore) -> Any:
@@ -163,7 +163,7 @@ class GuardedRetriever(BaseRetriever):
                 index._docstore = self._part(value.docstore, None, same)
                 if isinstance(value, VectorStoreIndex):
                     # What is made of the index expands index nodes by itself.
-                    index._vector_store = self._store(value.vector_store, value.docstore, _named_in(value), settle=True)  # type: ignore[attr-defined]
+                    index._vector_store = self._store(value.vector_store, value.docstore, _named_in(value), settle=True)
                 return index
             case RetrieverTool():
                 tool = copy.copy(value)
@@ -212,7 +212,9 @@ def _untraced(kind: type[BaseRetriever]) -> type[BaseRetriever]:
     traced = {
         name: inspect.unwrap(method)
         for name, method in methods.items()
-        if not isinstance(method, type) and hasattr(method, "__wrapped__") and hasattr(method, DISPATCHER_SPAN_DECORATED_ATTR)
+        if not isinstance(method, type)
+        and hasattr(method, "__wrapped__")
+        and hasattr(method, DISPATCHER_SPAN_DECORATED_ATTR)
     }
     return type(kind.__name__, (kind,), traced)
 
@@ -246,7 +248,9 @@ def _look_through(retriever: BaseRetriever) -> None:
     for part in parts:
         inside = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else [part]
         if any(isinstance(value, BaseQueryEngine) for value in inside):
-            raise InputError(f"{type(retriever).__name__} holds a query engine, whose model would read what no gate has seen: guard its retriever")
+            raise InputError(
+                f"{type(retriever).__name__} holds a query engine, whose model would read what no gate has seen: guard its retriever"
+            )
     shown = any(isinstance(part, BaseIndex) and not isinstance(part, VectorStoreIndex) for part in parts)
     if shown and any(isinstance(part, LLM) for part in parts):
         raise InputError(f"{type(retriever).__name__} may show its nodes to a model before they can be guarded")

@@ -120,7 +120,9 @@ class GuardedVectorStore(BasePydanticVectorStore):
             with below_the_gate():
                 found = candidates(await self._store.aquery(_scaled(ours.query, wanted), **ours.kwargs))
             names = self._unseen(found)
-            return with_nodes(found, names, await self._kept_in.aget_nodes(names, raise_error=False)) if names else found
+            return (
+                with_nodes(found, names, await self._kept_in.aget_nodes(names, raise_error=False)) if names else found
+            )
 
         return self._result(gate, await arun(self._search(gate, rewrite, ours), fetch))
 
@@ -152,7 +154,9 @@ class GuardedVectorStore(BasePydanticVectorStore):
         gate, rewrite = self._asking(_k(query))
         return gate, rewrite, plan(self._store, query, kwargs, rewrite, self._layout, self._push)
 
-    def _search(self, gate: Gate, rewrite: Rewrite, ours: Plan) -> Generator[int, Sequence[Candidate], Found[Candidate]]:
+    def _search(
+        self, gate: Gate, rewrite: Rewrite, ours: Plan
+    ) -> Generator[int, Sequence[Candidate], Found[Candidate]]:
         def chunk(candidate: Candidate) -> object | None:
             return None if candidate.node is None else gate.chunk(candidate.node)
 
