@@ -1,15 +1,15 @@
 """LlamaIndex behind the gates.
 
-    retriever = GuardedRetriever(index.as_retriever(similarity_top_k=5), policy)
+    retriever = TamisRetriever(index.as_retriever(similarity_top_k=5), policy)
     with tamis.acting({"subject": {"type": "User", "id": "alice"}, "action": {"name": "retrieve"}}):
         nodes = retriever.retrieve("How do I vacuum?")
 
 | | guards |
 |---|---|
-| `GuardedRetriever` | a retriever and all that it holds: its stores, other retrievers, the nodes that index nodes expand to. Start with this one. |
-| `GuardedVectorStore` | a vector store, so that whatever an index makes of it is guarded: `as_retriever`, `as_query_engine`, `as_chat_engine` |
-| `GuardPostprocessor` | nodes that something else has retrieved; last in the list, after whatever fetches more nodes |
-| `AdmitGate` | what an ingestion pipeline stores; after the metadata extractors, before the embedding |
+| `TamisRetriever` | a retriever and all that it holds: its stores, other retrievers, the nodes that index nodes expand to. Start with this one. |
+| `TamisVectorStore` | a vector store, so that whatever an index makes of it is guarded: `as_retriever`, `as_query_engine`, `as_chat_engine` |
+| `TamisPostprocessor` | nodes that something else has retrieved; last in the list, after whatever fetches more nodes |
+| `TamisAdmitGate` | what an ingestion pipeline stores; after the metadata extractors, before the embedding |
 
 Who asks is the `request` of the constructor or that of `tamis.acting`. Without one `NoRequestError` is raised, and nothing is searched. Filters of the
 caller, a model's among them, only narrow what the policy allows. Instrumentation, callbacks and logs see nodes after the gate.
@@ -27,9 +27,9 @@ try:
 except ImportError as error:
     raise ImportError('LlamaIndex is missing: pip install "tamis[llama-index]"') from error
 
-from tamis._llama_index.ingest import AdmitGate
-from tamis._llama_index.postprocessor import GuardPostprocessor
-from tamis._llama_index.retriever import GuardedRetriever
-from tamis._llama_index.store import GuardedVectorStore
+from tamis._llama_index.ingest import TamisAdmitGate
+from tamis._llama_index.postprocessor import TamisPostprocessor
+from tamis._llama_index.retriever import TamisRetriever
+from tamis._llama_index.store import TamisVectorStore
 
-__all__ = ["AdmitGate", "GuardPostprocessor", "GuardedRetriever", "GuardedVectorStore"]
+__all__ = ["TamisAdmitGate", "TamisPostprocessor", "TamisRetriever", "TamisVectorStore"]

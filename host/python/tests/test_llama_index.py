@@ -17,7 +17,7 @@ from llama_watch import QUERY, check, model, texts, watching
 
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, embed
-from tamis.llama_index import AdmitGate, GuardedRetriever, GuardedVectorStore, GuardPostprocessor
+from tamis.llama_index import TamisAdmitGate, TamisRetriever, TamisVectorStore, TamisPostprocessor
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 
@@ -26,8 +26,8 @@ OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 
 def entries(policy: tamis.Policy) -> dict[str, Callable[[], Any]]:
     made = index(SimpleVectorStore())
-    store = GuardedVectorStore(made.vector_store, policy, docstore=made.docstore)
-    retriever = GuardedRetriever(made.as_retriever(), policy)
+    store = TamisVectorStore(made.vector_store, policy, docstore=made.docstore)
+    retriever = TamisRetriever(made.as_retriever(), policy)
     query = VectorStoreQuery(embed(QUERY), similarity_top_k=3)
     scored = [NodeWithScore(node=node("a", OPEN))]
     return {
@@ -39,12 +39,12 @@ def entries(policy: tamis.Policy) -> dict[str, Callable[[], Any]]:
         "aquery": lambda: store.aquery(query),
         "get_nodes": lambda: store.get_nodes(["a"]),
         "aget_nodes": lambda: store.aget_nodes(["a"]),
-        "postprocess_nodes": lambda: GuardPostprocessor(policy).postprocess_nodes(scored),
-        "apostprocess_nodes": lambda: GuardPostprocessor(policy).apostprocess_nodes(scored),
-        "admit": lambda: AdmitGate(policy)([node("a", OPEN)]),
-        "admit, async": lambda: AdmitGate(policy).acall([node("a", OPEN)]),
-        "admit nothing": lambda: AdmitGate(policy)([]),
-        "postprocess nothing": lambda: GuardPostprocessor(policy).postprocess_nodes([]),
+        "postprocess_nodes": lambda: TamisPostprocessor(policy).postprocess_nodes(scored),
+        "apostprocess_nodes": lambda: TamisPostprocessor(policy).apostprocess_nodes(scored),
+        "admit": lambda: TamisAdmitGate(policy)([node("a", OPEN)]),
+        "admit, async": lambda: TamisAdmitGate(policy).acall([node("a", OPEN)]),
+        "admit nothing": lambda: TamisAdmitGate(policy)([]),
+        "postprocess nothing": lambda: TamisPostprocessor(policy).postprocess_nodes([]),
     }
 
 
@@ -75,7 +75,7 @@ async def test_nobody_asks_and_nothing_is_searched(policy: tamis.Policy, name: s
 
 
 async def test_the_innermost_request_asks(policy: tamis.Policy) -> None:
-    retriever = GuardedRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
+    retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
     with tamis.acting(ALICE):
         assert SECRET in "".join(texts(retriever.retrieve(QUERY)))
         with tamis.acting(BOB):
@@ -84,7 +84,7 @@ async def test_the_innermost_request_asks(policy: tamis.Policy) -> None:
 
 
 def test_the_constructor_s_request_is_not_changed_by_the_surroundings(policy: tamis.Policy) -> None:
-    retriever = GuardedRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy, request=BOB)
+    retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy, request=BOB)
     with tamis.acting(ALICE):
         check(retriever.retrieve(QUERY))
 
@@ -101,7 +101,7 @@ async def test_reports_see_what_is_handed_out(
         with watching(caplog) as watched:
             inner = made.as_retriever(similarity_top_k=5)
             inner.callback_manager = CallbackManager([watched.callbacks])
-            retriever = GuardedRetriever(inner, policy, request=who)
+            retriever = TamisRetriever(inner, policy, request=who)
             assert retriever.retrieve(QUERY)
             assert await retriever.aretrieve(QUERY)
         assert "RetrievalEndEvent" in watched.events.kinds
@@ -127,7 +127,7 @@ async def test_without_the_gate_reports_see_everything(caplog: pytest.LogCapture
 
 def test_the_postprocessor_is_not_traced(policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:
     with watching(caplog) as watched:
-        gate = GuardPostprocessor(policy, request=BOB)
+        gate = TamisPostprocessor(policy, request=BOB)
         found = gate.postprocess_nodes([NodeWithScore(node=made, score=1.0) for made in nodes()], query_str=QUERY)
     check(found)
     assert SECRET not in watched.seen()
@@ -136,10 +136,10 @@ def test_the_postprocessor_is_not_traced(policy: tamis.Policy, caplog: pytest.Lo
 async def test_a_model_is_shown_what_is_handed_out(policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:
     shown = model()
     made = index(SimpleVectorStore())
-    store = GuardedVectorStore(made.vector_store, policy, docstore=made.docstore)
+    store = TamisVectorStore(made.vector_store, policy, docstore=made.docstore)
     with watching(caplog) as watched, tamis.acting(BOB):
         engine = RetrieverQueryEngine.from_args(
-            GuardedRetriever(made.as_retriever(similarity_top_k=5), policy), llm=shown
+            TamisRetriever(made.as_retriever(similarity_top_k=5), policy), llm=shown
         )
         assert len(engine.query(QUERY).source_nodes) == 5
         assert len((await engine.aquery(QUERY)).source_nodes) == 5
@@ -156,7 +156,7 @@ async def test_a_model_is_shown_what_is_handed_out(policy: tamis.Policy, caplog:
 
 def test_postprocessors_of_as_retriever_are_ignored_which_is_why_the_store_is_guarded(policy: tamis.Policy) -> None:
     made = index(SimpleVectorStore())
-    gate = GuardPostprocessor(policy, request=BOB)
+    gate = TamisPostprocessor(policy, request=BOB)
     assert SECRET in "".join(texts(made.as_retriever(similarity_top_k=5, node_postprocessors=[gate]).retrieve(QUERY)))
-    made._vector_store = GuardedVectorStore(made.vector_store, policy, request=BOB, docstore=made.docstore)
+    made._vector_store = TamisVectorStore(made.vector_store, policy, request=BOB, docstore=made.docstore)
     check(made.as_retriever(similarity_top_k=5, node_postprocessors=[gate]).retrieve(QUERY))

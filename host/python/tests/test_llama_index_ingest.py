@@ -13,7 +13,7 @@ from llama_index.core.vector_stores import SimpleVectorStore
 from llama_stores import Words, node
 
 import tamis
-from tamis.llama_index import AdmitGate, GuardedVectorStore
+from tamis.llama_index import TamisAdmitGate, TamisVectorStore
 
 POLICY = """
 @id("own") permit(principal is Service, action == Action::"index", resource) when { resource.tenant == principal.tenant };
@@ -50,7 +50,7 @@ def texts(nodes: Any) -> list[str]:
 
 async def test_what_is_admitted(policy: tamis.Policy) -> None:
     refused: list[tuple[BaseNode, Any]] = []
-    gate = AdmitGate(policy, request=loader(), refused=refused.extend)
+    gate = TamisAdmitGate(policy, request=loader(), refused=refused.extend)
     first = made()
     admitted = gate(first)
     assert [any(one is other for other in first) for one in admitted] == [True] * len(admitted)
@@ -60,13 +60,13 @@ async def test_what_is_admitted(policy: tamis.Policy) -> None:
     assert {one.get_content() for one, _ in refused} | set(texts(admitted)) == set(texts(first))
     assert all(admission is not None and not admission.admitted for _, admission in refused)
     assert texts(await gate.acall(made())) == texts(admitted)
-    assert AdmitGate(policy, request=loader(action="retrieve"))(made()) == []
-    assert texts(AdmitGate(policy, request=loader("globex"))(made())) == ["other tenant"]
+    assert TamisAdmitGate(policy, request=loader(action="retrieve"))(made()) == []
+    assert texts(TamisAdmitGate(policy, request=loader("globex"))(made())) == ["other tenant"]
 
 
 def test_how_many_are_refused_is_logged_and_not_what(policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        AdmitGate(policy, request=loader())(made())
+        TamisAdmitGate(policy, request=loader())(made())
     assert "the admit gate refused" in caplog.text
     assert "other tenant" not in caplog.text
 
@@ -74,7 +74,7 @@ def test_how_many_are_refused_is_logged_and_not_what(policy: tamis.Policy, caplo
 async def test_in_a_pipeline(policy: tamis.Policy) -> None:
     store = SimpleVectorStore()
     pipeline = IngestionPipeline(
-        transformations=[AdmitGate(policy), Words()], vector_store=GuardedVectorStore(store, policy)
+        transformations=[TamisAdmitGate(policy), Words()], vector_store=TamisVectorStore(store, policy)
     )
     with pytest.raises(tamis.NoRequestError):
         pipeline.run(nodes=made())
@@ -90,15 +90,15 @@ def test_a_cache_never_answers_for_the_gate(policy: tamis.Policy) -> None:
     cache = IngestionCache()
     first = made()
 
-    def run(gate: AdmitGate) -> list[str]:
+    def run(gate: TamisAdmitGate) -> list[str]:
         return texts(IngestionPipeline(transformations=[gate], cache=cache).run(nodes=first))
 
     everything = tamis.Policy.compile("permit(principal, action, resource);")
-    assert len(run(AdmitGate(everything, request=loader()))) == 6
-    assert "other tenant" not in run(AdmitGate(policy, request=loader()))
-    assert run(AdmitGate(policy, request=loader("globex"))) == ["other tenant"]
+    assert len(run(TamisAdmitGate(everything, request=loader()))) == 6
+    assert "other tenant" not in run(TamisAdmitGate(policy, request=loader()))
+    assert run(TamisAdmitGate(policy, request=loader("globex"))) == ["other tenant"]
     changing = tamis.Policy.compile("permit(principal, action, resource);")
-    gate = AdmitGate(changing, request=loader())
+    gate = TamisAdmitGate(changing, request=loader())
     assert len(run(gate)) == 6
     changing.replace(tamis.Policy.compile("forbid(principal, action, resource);"))
     assert run(gate) == []
@@ -127,7 +127,7 @@ def test_a_cache_would_answer_for_another_step() -> None:
 @pytest.mark.parametrize("what", ["gate", "store"])
 def test_a_policy_stays_in_its_process(what: str, policy: tamis.Policy) -> None:
     """LlamaIndex drops what cannot be pickled, and goes on without."""
-    held = AdmitGate(policy, request=loader()) if what == "gate" else GuardedVectorStore(SimpleVectorStore(), policy)
+    held = TamisAdmitGate(policy, request=loader()) if what == "gate" else TamisVectorStore(SimpleVectorStore(), policy)
     with pytest.raises(TypeError, match="process"):
         pickle.dumps(held)
 
@@ -137,7 +137,7 @@ def test_documents_are_split_before_the_gate(policy: tamis.Policy) -> None:
 
     documents = [Document(text="word " * 100, metadata={"tenant": tenant, "level": 1}) for tenant in ("acme", "globex")]
     pipeline = IngestionPipeline(
-        transformations=[SentenceSplitter(chunk_size=40, chunk_overlap=0), AdmitGate(policy, request=loader())]
+        transformations=[SentenceSplitter(chunk_size=40, chunk_overlap=0), TamisAdmitGate(policy, request=loader())]
     )
     stored = pipeline.run(documents=documents)
     assert len(stored) > 1

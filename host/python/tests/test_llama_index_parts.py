@@ -35,7 +35,7 @@ from llama_watch import QUERY, check, model, texts, watching
 
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, allowed, embed
-from tamis.llama_index import GuardedRetriever, GuardedVectorStore
+from tamis.llama_index import TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 CLOSED = {"tenant": "globex", "level": 0, "kind": "page"}
@@ -87,7 +87,7 @@ async def test_what_index_nodes_expand_to_is_gated(
         inner.object_map = {"child": child}
     with watching(caplog) as watched:
         inner.callback_manager = CallbackManager([watched.callbacks])
-        retriever = GuardedRetriever(inner, policy, request=BOB)
+        retriever = TamisRetriever(inner, policy, request=BOB)
         for found in (retriever.retrieve(QUERY), await retriever.aretrieve(QUERY)):
             check(found)
             index_nodes = [scored.node for scored in found if isinstance(scored.node, IndexNode)]
@@ -106,7 +106,7 @@ async def test_a_guarded_store_alone_expands_nothing(kind: str, policy: tamis.Po
     made = index(IN_PROCESS["qdrant"](tmp_path), [parent, *nodes()])
     made._object_map = {"child": stands_for(kind)}
     assert SECRET in " ".join(texts(made.as_retriever(similarity_top_k=1).retrieve("vacuum page summary")))
-    made._vector_store = GuardedVectorStore(made.vector_store, policy, request=BOB)
+    made._vector_store = TamisVectorStore(made.vector_store, policy, request=BOB)
     for found in (
         made.as_retriever(similarity_top_k=5).retrieve("vacuum page summary"),
         await made.as_retriever(similarity_top_k=5).aretrieve("vacuum page summary"),
@@ -131,11 +131,11 @@ def test_what_is_fetched_once_more_is_gated_and_redacted(
     before = made.as_retriever(similarity_top_k=2).retrieve("person vacuum page")
     assert f"other {SECRET}" in texts(before)
     if wrapped == "retriever":
-        found = GuardedRetriever(made.as_retriever(similarity_top_k=2), policy, request=HELEN).retrieve(
+        found = TamisRetriever(made.as_retriever(similarity_top_k=2), policy, request=HELEN).retrieve(
             "person vacuum page"
         )
     else:
-        made._vector_store = GuardedVectorStore(made.vector_store, policy, request=HELEN)
+        made._vector_store = TamisVectorStore(made.vector_store, policy, request=HELEN)
         found = made.as_retriever(similarity_top_k=2).retrieve("person vacuum page")
         assert any(isinstance(scored.node, kind) for scored in found) == (kind is ImageNode)
     assert found
@@ -154,7 +154,7 @@ def test_nodes_say_nothing_of_other_nodes(policy: tamis.Policy) -> None:
         NodeRelationship.SOURCE: RelatedNodeInfo(node_id="doc", metadata={"title": "merger"}, hash="abc"),
         NodeRelationship.CHILD: [neighbour.as_related_node_info()],
     }
-    (found,) = GuardedRetriever(Given(page), policy, request=BOB).retrieve(QUERY)
+    (found,) = TamisRetriever(Given(page), policy, request=BOB).retrieve(QUERY)
     assert found.node.next_node is not None
     assert found.node.next_node.node_id == neighbour.node_id
     assert found.node.ref_doc_id == "doc"
@@ -172,10 +172,10 @@ async def test_ids_decide_nothing(policy: tamis.Policy) -> None:
         node(f"child {SECRET}", CLOSED, id_="a"),
     ]
     for made in (same, same[::-1]):
-        retriever = GuardedRetriever(Given(*made), policy, request=BOB)
+        retriever = TamisRetriever(Given(*made), policy, request=BOB)
         assert texts(retriever.retrieve(QUERY)) == texts(await retriever.aretrieve(QUERY)) == ["vacuum page"]
     nameless = [TextNode.model_construct(**{**one.__dict__, "id_": None}) for one in same]
-    assert texts(GuardedRetriever(Given(*nameless), policy, request=BOB).retrieve(QUERY)) == ["vacuum page"]
+    assert texts(TamisRetriever(Given(*nameless), policy, request=BOB).retrieve(QUERY)) == ["vacuum page"]
 
 
 def fused(inner: BaseRetriever) -> BaseRetriever:
@@ -207,7 +207,7 @@ async def test_retrievers_in_retrievers(compose: Any, policy: tamis.Policy, capl
     composed = compose(made.as_retriever(similarity_top_k=5))
     assert SECRET in " ".join(texts(composed.retrieve(QUERY)))
     with watching(caplog) as watched:
-        retriever = GuardedRetriever(composed, policy, request=BOB)
+        retriever = TamisRetriever(composed, policy, request=BOB)
         for found in (retriever.retrieve(QUERY), await retriever.aretrieve(QUERY)):
             check(found)
             # The index node stands for one that may not be read.
@@ -233,7 +233,7 @@ async def test_parents_that_replace_their_children(
     merging = AutoMergingRetriever(made.as_retriever(similarity_top_k=4), context)
     assert texts(merging.retrieve("vacuum page")) == [above.text]
     with watching(caplog) as watched:
-        retriever = GuardedRetriever(merging, policy, request=BOB)
+        retriever = TamisRetriever(merging, policy, request=BOB)
         for found in (retriever.retrieve("vacuum page"), await retriever.aretrieve("vacuum page")):
             check(found)
             assert len(found) == (1 if parent is OPEN else 4)
@@ -246,30 +246,30 @@ def test_retrievers_whose_models_read_first_are_refused(policy: tamis.Policy) ->
     made = index(SimpleVectorStore())
     engine = made.as_query_engine(llm=model())
     with pytest.raises(tamis.InputError, match="query engine"):
-        GuardedRetriever(RecursiveRetriever("root", {"root": made.as_retriever()}, {"child": engine}), policy)
+        TamisRetriever(RecursiveRetriever("root", {"root": made.as_retriever()}, {"child": engine}), policy)
     choosing = SummaryIndex(nodes(), embed_model=Words()).as_retriever(retriever_mode="llm", llm=model())
     with pytest.raises(tamis.InputError, match="to a model"):
-        GuardedRetriever(choosing, policy)
+        TamisRetriever(choosing, policy)
     all_of_it = SummaryIndex(nodes()).as_retriever(retriever_mode="default")
-    check(GuardedRetriever(all_of_it, policy, request=BOB).retrieve(QUERY))
+    check(TamisRetriever(all_of_it, policy, request=BOB).retrieve(QUERY))
 
 
 async def test_an_inner_gate_is_not_loosened_by_an_outer_one(policy: tamis.Policy) -> None:
     made = index(SimpleVectorStore())
     everything = tamis.Policy.compile("permit(principal, action, resource);")
-    guarded_store = GuardedVectorStore(made.vector_store, policy, request=BOB, docstore=made.docstore)
+    guarded_store = TamisVectorStore(made.vector_store, policy, request=BOB, docstore=made.docstore)
     for inner in (
-        GuardedRetriever(made.as_retriever(similarity_top_k=5), policy, request=BOB),
-        GuardedRetriever(fused(made.as_retriever(similarity_top_k=5)), policy, request=BOB),
+        TamisRetriever(made.as_retriever(similarity_top_k=5), policy, request=BOB),
+        TamisRetriever(fused(made.as_retriever(similarity_top_k=5)), policy, request=BOB),
     ):
         for outer in (
-            GuardedRetriever(transformed(inner), everything, request=BOB),
-            GuardedRetriever(transformed(inner), policy, request=ALICE),
+            TamisRetriever(transformed(inner), everything, request=BOB),
+            TamisRetriever(transformed(inner), policy, request=ALICE),
         ):
             check(outer.retrieve(QUERY))
             check(await outer.aretrieve(QUERY))
     made._vector_store = guarded_store
-    check(GuardedRetriever(made.as_retriever(similarity_top_k=5), everything, request=BOB).retrieve(QUERY))
+    check(TamisRetriever(made.as_retriever(similarity_top_k=5), everything, request=BOB).retrieve(QUERY))
 
 
 async def test_gates_in_gates_agree(policy: tamis.Policy) -> None:
@@ -278,8 +278,8 @@ async def test_gates_in_gates_agree(policy: tamis.Policy) -> None:
         '@redact("salary") permit(principal, action, resource) when { resource.tenant == principal.tenant && resource.salary > 0 };'
     )
     made = index(SimpleVectorStore())
-    made._vector_store = GuardedVectorStore(made.vector_store, needs, docstore=made.docstore)
-    retriever = GuardedRetriever(transformed(GuardedRetriever(made.as_retriever(similarity_top_k=5), needs)), needs)
+    made._vector_store = TamisVectorStore(made.vector_store, needs, docstore=made.docstore)
+    retriever = TamisRetriever(transformed(TamisRetriever(made.as_retriever(similarity_top_k=5), needs)), needs)
     with tamis.acting(HELEN):
         for found in (retriever.retrieve("person"), await retriever.aretrieve("person")):
             assert sorted(scored.node.metadata["name"] for scored in found) == ["ann", "ben"]
@@ -292,7 +292,7 @@ def test_a_generation_decides_on_a_whole_call() -> None:
     inner = index(SimpleVectorStore()).as_retriever(similarity_top_k=3)
     child = Swapping(inner, policy)
     parent = node("vacuum page summary", OPEN, IndexNode, index_id="child", obj=child)
-    retriever = GuardedRetriever(Given(parent, node("x", OPEN)), policy, request=BOB)
+    retriever = TamisRetriever(Given(parent, node("x", OPEN)), policy, request=BOB)
     assert len(retriever.retrieve(QUERY)) == 4
     assert retriever.retrieve(QUERY) == []
 
@@ -309,21 +309,21 @@ class Swapping(BaseRetriever):
 
 
 def test_the_client_is_not_handed_out(policy: tamis.Policy, tmp_path: Path) -> None:
-    store = GuardedVectorStore(IN_PROCESS["qdrant"](tmp_path), policy)
+    store = TamisVectorStore(IN_PROCESS["qdrant"](tmp_path), policy)
     with pytest.raises(tamis.Error, match="client"):
         _ = store.client
 
 
 def test_a_store_without_nodes_says_what_it_lacks(policy: tamis.Policy) -> None:
     made = index(SimpleVectorStore())
-    made._vector_store = GuardedVectorStore(made.vector_store, policy, request=BOB)
+    made._vector_store = TamisVectorStore(made.vector_store, policy, request=BOB)
     with pytest.raises(tamis.InputError, match="docstore="):
         made.as_retriever().retrieve(QUERY)
 
 
 def test_bm25(policy: tamis.Policy) -> None:
     bm25 = pytest.importorskip("llama_index.retrievers.bm25")
-    found = GuardedRetriever(
+    found = TamisRetriever(
         bm25.BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60), policy, request=BOB
     ).retrieve("weather page")
     check(found)

@@ -20,7 +20,7 @@ from llama_stores import IN_PROCESS, index, pgvector, postgres_socket
 
 import tamis
 from conftest import AGENT, ALICE, BOB, CAROL, HELEN, NOBODY, SECRET, allowed, best, documents, embed, similarity
-from tamis.llama_index import GuardedRetriever, GuardedVectorStore
+from tamis.llama_index import TamisRetriever, TamisVectorStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,7 +62,7 @@ def judge(found: list[NodeWithScore], who: dict[str, Any], k: int, query: str = 
 @pytest.mark.parametrize("admitted", [False, True])
 async def test_retriever(made: VectorStoreIndex, policy: tamis.Policy, who: str, admitted: bool) -> None:
     request = PEOPLE[who]
-    retriever = GuardedRetriever(
+    retriever = TamisRetriever(
         made.as_retriever(similarity_top_k=5), policy, request=request, fields={"admitted": admitted}
     )
     judge(retriever.retrieve(QUERY), request, 5)
@@ -73,7 +73,7 @@ async def test_retriever(made: VectorStoreIndex, policy: tamis.Policy, who: str,
 async def test_store_in_an_index(made: VectorStoreIndex, policy: tamis.Policy, who: str) -> None:
     if type(made.vector_store).__name__ == "FaissVectorStore":
         pytest.skip("its ids are numbers of rows, which only the index knows")
-    store = GuardedVectorStore(
+    store = TamisVectorStore(
         made.vector_store, policy, docstore=None if made.vector_store.stores_text else made.docstore
     )
     guarded = (
@@ -85,7 +85,7 @@ async def test_store_in_an_index(made: VectorStoreIndex, policy: tamis.Policy, w
         judge(await retriever.aretrieve(QUERY), PEOPLE[who], 5)
 
 
-def rewired(made: VectorStoreIndex, store: GuardedVectorStore) -> VectorStoreIndex:
+def rewired(made: VectorStoreIndex, store: TamisVectorStore) -> VectorStoreIndex:
     from llama_index.core import StorageContext
 
     context = StorageContext.from_defaults(vector_store=store, docstore=made.docstore)
@@ -93,7 +93,7 @@ def rewired(made: VectorStoreIndex, store: GuardedVectorStore) -> VectorStoreInd
 
 
 async def test_k_beyond_what_there_is(made: VectorStoreIndex, policy: tamis.Policy) -> None:
-    retriever = GuardedRetriever(made.as_retriever(similarity_top_k=50), policy, request=BOB)
+    retriever = TamisRetriever(made.as_retriever(similarity_top_k=50), policy, request=BOB)
     count = sum(allowed(BOB, metadata) for _, metadata in documents())
     assert 0 < count < 50
     judge(retriever.retrieve(QUERY), BOB, count)
@@ -125,7 +125,7 @@ class Asked(BasePydanticVectorStore):
 async def test_never_is_no_search(policy: tamis.Policy, tmp_path: Path) -> None:
     forbids = tamis.Policy.compile('permit(principal in Group::"none", action, resource);')
     store = Asked(inner=IN_PROCESS["chroma"](tmp_path), asked=[])
-    guarded = GuardedVectorStore(store, forbids, request=NOBODY)
+    guarded = TamisVectorStore(store, forbids, request=NOBODY)
     query = VectorStoreQuery(embed(QUERY), similarity_top_k=3)
     assert guarded.query(query).nodes == (await guarded.aquery(query)).nodes == []
     assert guarded.get_nodes() == await guarded.aget_nodes() == []
@@ -157,7 +157,7 @@ async def test_a_filter_of_the_caller_narrows(made: VectorStoreIndex, policy: ta
     kind = type(made.vector_store).__name__
     if kind == "FaissVectorStore":
         pytest.skip("the store takes no such filters")
-    retriever = GuardedRetriever(made.as_retriever(similarity_top_k=5, filters=filters), policy, request=BOB)
+    retriever = TamisRetriever(made.as_retriever(similarity_top_k=5, filters=filters), policy, request=BOB)
     wanted = [(text, metadata) for text, metadata in documents() if matches(metadata)]
     near = best(BOB, QUERY, 5, wanted)
     for found in (retriever.retrieve(QUERY), await retriever.aretrieve(QUERY)):
@@ -177,7 +177,7 @@ async def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, s
     }.items():
         filled = index(store)
         counted = Counted(filled.vector_store)
-        guarded = GuardedVectorStore(store, simple_policy, request=CAROL, fields={"admitted": True})
+        guarded = TamisVectorStore(store, simple_policy, request=CAROL, fields={"admitted": True})
         guarded._store = counted  # type: ignore[assignment]
         query = VectorStoreQuery(embed("weather"), similarity_top_k=5)
         assert len(guarded.query(query).nodes or []) == 5
@@ -208,7 +208,7 @@ class Counted:
 
 
 async def test_get_nodes(made: VectorStoreIndex, policy: tamis.Policy) -> None:
-    store = GuardedVectorStore(made.vector_store, policy, request=BOB)
+    store = TamisVectorStore(made.vector_store, policy, request=BOB)
     kind = type(made.vector_store).__name__
     if kind in ("FaissVectorStore", "SimpleVectorStore"):
         with pytest.raises(NotImplementedError):

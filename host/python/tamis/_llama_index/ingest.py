@@ -19,7 +19,7 @@ _log = logging.getLogger("tamis")
 Refused = Callable[[Sequence[tuple[BaseNode, Admission | None]]], None]
 
 
-class AdmitGate(TransformComponent):
+class TamisAdmitGate(TransformComponent):
     """Lets those nodes on that the request may store, and whose attributes are there and of the types that the policy reads.
 
     The request is that of whoever loads: a subject with the action `index`. `refused` is given what was left out, with the reasons, or
@@ -47,7 +47,7 @@ class AdmitGate(TransformComponent):
 
     @classmethod
     def class_name(cls) -> str:
-        return "AdmitGate"
+        return "TamisAdmitGate"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """The nodes that are admitted, as they are."""
@@ -69,4 +69,4 @@ class AdmitGate(TransformComponent):
         return {"class_name": self.class_name(), "call": uuid.uuid4().hex}
 
     def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("an AdmitGate stays in its process: run the pipeline without num_workers")
+        raise TypeError("an TamisAdmitGate stays in its process: run the pipeline without num_workers")

@@ -14,11 +14,11 @@ from tamis._llama_index.gate import Gate, asking
 from tamis._native import Policy, Request
 
 
-class GuardPostprocessor(BaseNodePostprocessor):
+class TamisPostprocessor(BaseNodePostprocessor):
     """Removes the nodes that the request may not read, and redacts the others.
 
     It comes last in a query engine's list, after postprocessors that fetch more nodes. What retrieved the nodes has shown them to instrumentation
-    already, and too few may be left: `GuardedRetriever` does better on both counts.
+    already, and too few may be left: `TamisRetriever` does better on both counts.
     """
 
     _policy: Policy = PrivateAttr()
@@ -39,7 +39,7 @@ class GuardPostprocessor(BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        return "GuardPostprocessor"
+        return "TamisPostprocessor"
 
     # These two, which LlamaIndex does not trace, and not what they usually call: a trace of that holds its arguments.
     def postprocess_nodes(

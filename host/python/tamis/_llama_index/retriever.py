@@ -27,21 +27,21 @@ from tamis._layout import Layout
 from tamis._llama_index.candidates import Names, same
 from tamis._llama_index.documents import GuardedDocuments
 from tamis._llama_index.gate import Gate, asking
-from tamis._llama_index.store import GuardedVectorStore
+from tamis._llama_index.store import TamisVectorStore
 from tamis._native import Policy, Request
 from tamis._search import BUDGET
 
 _log = logging.getLogger("tamis")
 
 
-class GuardedRetriever(BaseRetriever):
+class TamisRetriever(BaseRetriever):
     """Wraps a retriever. Vector stores and retrievers in it are guarded too, whatever it is: an index's, a fusion, a router, a merging one.
 
     Index nodes expand behind the gate: to what the request may read of a node or a retriever. A query engine that an index node stands for is not
     asked, since its model would read what no gate has seen, and the index node is handed out as it is. For the same reason a retriever that holds a query
     engine, or shows nodes of its index to a model, is refused.
 
-    One generation of the policy decides on everything in one call. `fields`, `push` and `budget` are those of `GuardedVectorStore`.
+    One generation of the policy decides on everything in one call. `fields`, `push` and `budget` are those of `TamisVectorStore`.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class GuardedRetriever(BaseRetriever):
 
     def retrieve(self, str_or_query_bundle: QueryType) -> list[NodeWithScore]:
         """The nodes that the request may read."""
-        return super(GuardedRetriever, self._entered()).retrieve(str_or_query_bundle)
+        return super(TamisRetriever, self._entered()).retrieve(str_or_query_bundle)
 
     async def aretrieve(self, str_or_query_bundle: QueryType) -> list[NodeWithScore]:
         """The nodes that the request may read."""
-        return await super(GuardedRetriever, self._entered()).aretrieve(str_or_query_bundle)
+        return await super(TamisRetriever, self._entered()).aretrieve(str_or_query_bundle)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
@@ -107,7 +107,7 @@ class GuardedRetriever(BaseRetriever):
                 expanded += self._expanded(scored, child)
         return _distinct(expanded)
 
-    def _entered(self) -> GuardedRetriever:
+    def _entered(self) -> TamisRetriever:
         """This retriever with the gate of one call."""
         if self._gate is not None:
             return self
@@ -179,12 +179,12 @@ class GuardedRetriever(BaseRetriever):
                 return value
 
     def _behind(self, retriever: BaseRetriever) -> BaseRetriever:
-        if isinstance(retriever, GuardedRetriever):
+        if isinstance(retriever, TamisRetriever):
             if not self._agrees(retriever._policy, retriever._request, retriever._layout):
                 return retriever
             inner = copy.copy(retriever)
         else:
-            inner = GuardedRetriever(retriever, self._policy, push=self._push, budget=self._budget)
+            inner = TamisRetriever(retriever, self._policy, push=self._push, budget=self._budget)
             inner._layout = self._layout
         inner._gate = self._gate
         return inner
@@ -192,11 +192,11 @@ class GuardedRetriever(BaseRetriever):
     def _store(
         self, store: BasePydanticVectorStore, docstore: BaseDocumentStore | None, names: Names, *, settle: bool
     ) -> BasePydanticVectorStore:
-        if isinstance(store, GuardedVectorStore):
+        if isinstance(store, TamisVectorStore):
             if not self._agrees(store._policy, store._request, store._layout):
                 return store
         else:
-            store = GuardedVectorStore(store, self._policy, push=self._push, budget=self._budget)
+            store = TamisVectorStore(store, self._policy, push=self._push, budget=self._budget)
             store._layout = self._layout
         return store if self._gate is None else store.within(self._gate, docstore, names, settle=settle)
 

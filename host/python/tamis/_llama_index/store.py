@@ -30,7 +30,7 @@ from tamis._search import BUDGET, Found, arun, run, widen
 _log = logging.getLogger("tamis")
 
 
-class GuardedVectorStore(BasePydanticVectorStore):
+class TamisVectorStore(BasePydanticVectorStore):
     """Wraps a vector store, and guards `query`, `get_nodes` and their async forms. Writing goes straight to the store.
 
     The policy's filter is pushed down where the store takes it (Qdrant, Chroma, PostgreSQL); `fields` says where its attributes are if not under
@@ -79,16 +79,14 @@ class GuardedVectorStore(BasePydanticVectorStore):
 
     @classmethod
     def class_name(cls) -> str:
-        return "GuardedVectorStore"
+        return "TamisVectorStore"
 
     @property
     def client(self) -> Any:
         """Not handed out: what is asked of it passes no gate."""
         raise Error("a guarded vector store hands out no client; ask the store that it wraps")
 
-    def within(
-        self, gate: Gate, docstore: BaseDocumentStore | None, names: Names, *, settle: bool
-    ) -> GuardedVectorStore:
+    def within(self, gate: Gate, docstore: BaseDocumentStore | None, names: Names, *, settle: bool) -> TamisVectorStore:
         """The same by the gate of one call of a retriever. Without `settle` what it returns may be expanded, which that retriever does."""
         inner = self.model_copy()
         inner._gate = gate
