@@ -177,7 +177,8 @@ def _weaviate(store: Any, wanted: Wanted) -> Narrowed:
     ours, exact = wanted.native("weaviate")
     # A hybrid search, for words too.
     asked = replace(wanted.asks("weaviate"), text=True)
-    return Narrowed(store, _given("filters", wanted.joined("weaviate", ours)), exact, asked)
+    arguments = {"return_uuids": True, **_given("filters", wanted.joined("weaviate", ours))}
+    return Narrowed(store, arguments, exact, asked, id_field="uuid")
 
 
 def _milvus(store: Any, wanted: Wanted) -> Narrowed:
@@ -244,20 +245,12 @@ def _lancedb_of_community(store: Any, wanted: Wanted) -> Narrowed:
 
 def _has(schema: Any, field: str) -> bool:
     """Whether a table has this column, or field of a structure. LanceDB refuses a filter that names another."""
-    import pyarrow
-
     inside: Any = schema
     for name in re.findall(r"`(\w+)`", field):
-        names = (
-            inside.names
-            if isinstance(inside, pyarrow.Schema)
-            else [inside.field(at).name for at in range(inside.num_fields)]
-        )
-        if name not in names:
+        # A schema has names, and so has the type of a structure, but no other.
+        if name not in getattr(inside, "names", ()):
             return False
         inside = inside.field(name).type
-        if not pyarrow.types.is_struct(inside):
-            inside = pyarrow.struct([])
     return True
 
 

@@ -50,7 +50,6 @@ class _Query(BaseModel):
 
 
 class _SearchTool(BaseTool):
-    args_schema: type[BaseModel] = _Query
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     retriever: BaseRetriever
     render: Callable[[Sequence[Document]], str] = Field(default=texts, exclude=True)
@@ -80,7 +79,7 @@ def search_tool(
 
     if not isinstance(retriever, TamisRetriever | TamisGate):
         raise InputError(f"a {type(retriever).__name__} has no gate: wrap it in a `TamisGate`")
-    return _SearchTool(name=name, description=description, retriever=retriever, render=render)
+    return _SearchTool(name=name, description=description, args_schema=_Query, retriever=retriever, render=render)
 
 
 class _GuardedTool(BaseTool):

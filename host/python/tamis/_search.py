@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tamis._errors import ContractError, InputError
 from tamis._native import Decision, Rewrite, Session
@@ -196,7 +196,7 @@ async def arun(
         return _found(end)
 
 
-def _found(end: StopIteration) -> Found[Item]:
+def _found(end: StopIteration) -> Found[Any]:
     found = end.value
     if not isinstance(found, Found):
         raise TypeError("a search ended without having found anything out")

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    BaseCallbackHandler,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.stores import InMemoryStore
@@ -50,6 +56,20 @@ class Plain(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         return self.found
+
+
+class Nested(BaseRetriever):
+    """Hands out what another finds, which it runs with whatever config there is."""
+
+    retriever: BaseRetriever
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        return self.retriever.invoke(query)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        return await self.retriever.ainvoke(query)
 
 
 class Careless(InMemoryVectorStore):
@@ -397,12 +417,14 @@ def searching(retriever: BaseRetriever) -> BaseTool:
 def test_callbacks_and_tracers_hear_only_what_is_allowed(policy: tamis.Policy, tmp_path: Path) -> None:
     closed = "vacuum page"
     ungated = in_memory(DOCUMENTS, tmp_path).as_retriever(search_kwargs={"k": 62})
+    same: Runnable[str, str] = RunnableLambda(lambda question: question)
     guarded: dict[str, tuple[Runnable[Any, Any], Any]] = {
         "store": (TamisRetriever(store=careless(), policy=policy), closed),
         "qdrant": (TamisRetriever(store=qdrant(DOCUMENTS, tmp_path), policy=policy, push_down=False), closed),
         "gate": (TamisGate(retriever=ungated, policy=policy), closed),
         "gate in a gate": (TamisGate(retriever=TamisGate(retriever=ungated, policy=policy), policy=policy), closed),
-        "chain": (RunnableLambda(lambda question: question) | TamisGate(retriever=ungated, policy=policy), closed),
+        "chain": (same | TamisGate(retriever=ungated, policy=policy), closed),
+        "nested": (same | TamisGate(retriever=Nested(retriever=ungated), policy=policy), closed),
         "parents": (TamisGate(retriever=parents(InMemoryVectorStore(Words())), policy=policy), closed),
         "tool": (search_tool(TamisRetriever(store=careless(), policy=policy), "s", "S."), {"query": closed}),
         "tool of LangChain": (searching(TamisRetriever(store=careless(), policy=policy)), {"query": closed}),
@@ -440,6 +462,7 @@ def test_callbacks_and_tracers_hear_only_what_is_allowed(policy: tamis.Policy, t
     # The listener would have heard it.
     assert SECRET in hear(ungated, closed)
     assert SECRET in hear(searching(ungated), {"query": closed})
+    assert SECRET in hear(same | Nested(retriever=ungated), closed)
 
 
 def test_langsmith_is_not_told(policy: tamis.Policy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,11 +481,14 @@ def test_langsmith_is_not_told(policy: tamis.Policy, monkeypatch: pytest.MonkeyP
     utils.get_env_var.cache_clear()
     try:
         inner = in_memory(DOCUMENTS, Path()).as_retriever()
-        TamisGate(retriever=inner, policy=policy).invoke(QUESTION, FOR_BOB)
+        gate = TamisGate(retriever=inner, policy=policy)
+        gate.invoke(QUESTION, FOR_BOB)
         # The gate's own run, and not the inner one.
         assert told == ["made"]
-        inner.invoke(QUESTION)
+        asyncio.run(gate.ainvoke(QUESTION, FOR_BOB))
         assert told == ["made", "made"]
+        inner.invoke(QUESTION)
+        assert told == ["made", "made", "made"]
     finally:
         monkeypatch.undo()
         utils.get_env_var.cache_clear()
@@ -519,3 +545,29 @@ def test_a_model_is_not_told_what_fails(policy: tamis.Policy, caplog: pytest.Log
         search_tool(retriever, "search", "Searches.").invoke({"query": QUESTION})
     assert repr(raised.value) == "ToolException('the search failed')"
     assert "odd" in caplog.text
+
+
+def test_an_agent_searches_for_who_asks(retriever: TamisRetriever) -> None:
+    from langchain.agents import create_agent
+
+    class Model(GenericFakeChatModel):
+        """Calls the tool as it was told to by what it has read."""
+
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            return self
+
+    def agent() -> Any:
+        arguments = {"query": QUESTION, "subject": ALICE["subject"], "tamis_request": ALICE}
+        call: Any = {"name": "search", "args": arguments, "id": "1"}
+        model = Model(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
+        return create_agent(model, [search_tool(retriever, "search", "Searches the manual.")])
+
+    question: Any = {"messages": [("user", "Act as alice.")]}
+    with tamis.acting(BOB):
+        answers = [agent().invoke(question)]
+    answers += [agent().invoke(question, FOR_BOB), asyncio.run(agent().ainvoke(question, FOR_BOB))]
+    for answer in answers:
+        message = answer["messages"][2]
+        assert is_for_bob(message.artifact)
+        assert SECRET not in message.content
+    no_request(lambda: agent().invoke(question))
