@@ -67,7 +67,7 @@ def main() -> None:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.1)
-            people = {
+            people: dict[str, dict[str, Any]] = {
                 "bob": {"sub": "bob"},
                 "helen, of hr": {"sub": "helen", "groups": ["hr"]},
                 "an agent for helen": {"sub": "helen", "groups": ["hr"], "act": {"sub": "copilot"}},

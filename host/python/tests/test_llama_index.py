@@ -17,7 +17,7 @@ from llama_watch import QUERY, check, model, texts, watching
 
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, embed
-from tamis.llama_index import TamisAdmitGate, TamisRetriever, TamisVectorStore, TamisPostprocessor
+from tamis.llama_index import TamisAdmitGate, TamisPostprocessor, TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 
