@@ -63,7 +63,7 @@ def both(dialect: str, ours: Any, theirs: Any) -> Any:
 
     Raises `InputError` for a filter of another type, or a text that could be read as more than one condition.
     """
-    if theirs is None or (isinstance(theirs, (str, Mapping, list)) and not theirs):
+    if _is_empty(theirs):
         return ours
     match dialect:
         case "qdrant":
@@ -91,9 +91,43 @@ def both(dialect: str, ours: Any, theirs: Any) -> Any:
             raise InputError(f"there is no dialect `{dialect}`")
 
 
+def every(dialect: str, ours: Any, theirs: Sequence[Any]) -> Any:
+    """As `both`, for any number of filters of the caller's own. `ours` may be None; so is what comes of it then if theirs are empty."""
+    for one in theirs:
+        ours = _alone(dialect, one) if ours is None else both(dialect, ours, one)
+    return ours
+
+
+def _alone(dialect: str, theirs: Any) -> Any:
+    """A filter of the caller's own, as one to be joined with others."""
+    if _is_empty(theirs):
+        return None
+    match dialect:
+        case "qdrant":
+            return _qdrant(theirs)
+        case "lancedb":
+            return _one_condition(dialect, _equalities(theirs))
+        case "milvus":
+            return Expression(*_with_parameters(dialect, theirs))
+        case _ if dialect in _SQL:
+            return Sql(*_with_parameters(dialect, theirs))
+        case "weaviate":
+            return theirs
+        case _:
+            return dict(_mapping(theirs))
+
+
+def _is_empty(theirs: Any) -> bool:
+    return (
+        theirs is None
+        or (isinstance(theirs, (str, Mapping, list, tuple)) and not theirs)
+        or (isinstance(theirs, str) and not theirs.strip())
+    )
+
+
 def asks(dialect: str, theirs: Any, inside: str = "") -> Asks:
     """What a filter of the caller's own asks about, as far as it can be told. `inside` is the field that holds all metadata, if one does."""
-    if theirs is None or (isinstance(theirs, (str, Mapping, list)) and not theirs):
+    if _is_empty(theirs):
         return NOTHING
     names: set[str] = set()
     match dialect:
@@ -210,7 +244,9 @@ def _with_parameters(dialect: str, theirs: Any) -> tuple[str, dict[str, Any]]:
     """The caller's condition and its parameters. No parameter can be one of ours."""
     if isinstance(theirs, str):
         text, values = theirs, {}
-    elif isinstance(theirs, tuple) and len(theirs) == 2 and isinstance(theirs[0], str) and isinstance(theirs[1], Mapping):
+    elif (
+        isinstance(theirs, tuple) and len(theirs) == 2 and isinstance(theirs[0], str) and isinstance(theirs[1], Mapping)
+    ):
         text, values = theirs[0], dict(theirs[1])
     else:
         raise _wrong("a text, or a text and a dict of its parameters", theirs)
@@ -234,7 +270,9 @@ def _equalities(theirs: Any) -> str:
         elif isinstance(value, int):
             literal = str(value)
         else:
-            raise InputError(f"the filter compares `{name}` with a {type(value).__name__}; a dict takes texts, whole numbers and truth values")
+            raise InputError(
+                f"the filter compares `{name}` with a {type(value).__name__}; a dict takes texts, whole numbers and truth values"
+            )
         parts.append(f"{name} = {literal}")
     return " AND ".join(parts)
 
@@ -264,14 +302,20 @@ def _one_condition(dialect: str, text: str) -> str:
             if end < 0:
                 raise InputError(f"the filter has a {character} that is never closed")
             # There are databases that take a backslash for an escape, and psycopg reads percent signs in quotes too.
-            quoted = re.sub(r"%%|%\([A-Za-z_]\w*\)s", "", text[place:end], flags=re.ASCII) if dialect == "postgres" else text[place:end]
+            quoted = (
+                re.sub(r"%%|%\([A-Za-z_]\w*\)s", "", text[place:end], flags=re.ASCII)
+                if dialect == "postgres"
+                else text[place:end]
+            )
             if "\\" in quoted or "\0" in quoted or (dialect == "postgres" and "%" in quoted):
-                raise InputError("the filter has a character in quotes that may not mean itself: give it as a parameter")
+                raise InputError(
+                    "the filter has a character in quotes that may not mean itself: give it as a parameter"
+                )
             place = end + 1
             continue
         if found := odd.match(text, place):
             raise InputError(f"the filter has a `{found[0]}`, after which it could be read in another way")
-        if character == "%":
+        if character == "%" and dialect == "postgres":
             # Both of `%%`, or the whole place of a parameter.
             place = text.index("s", text.index(")", place)) if text[place + 1] == "(" else place + 1
         elif character in "([{":

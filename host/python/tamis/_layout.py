@@ -82,20 +82,20 @@ class Layout:
             return None
         return names | {path[0] for path, field in self._mapped if field[0] in names}
 
+    def attributes_only(self) -> dict[str, Any]:
+        """The map of fields of a store where a filter reaches attributes, and no other fields."""
+        places = {
+            name: place if "constant" in place else {"absent": True}
+            for name, place in self.fields.items()
+            if name in _PLACES
+        }
+        return {**self.fields, **places}
+
     def inside(self, name: str, attributes: Sequence[Sequence[str]]) -> dict[str, Any]:
         """The map of fields of a store that keeps all metadata in a field of this name. Only these attributes are found there."""
         mapped = dict(self._mapped)
-        return {
-            "attributes": [{"attr": list(path), "field": [name, *mapped.get(tuple(path), path)]} for path in attributes],
-            "entity_type": _unless_field(self.fields["entity_type"]),
-            "id": _unless_field(self.fields["id"]),
-            "ancestors": {"absent": True},
-            "admitted": self.fields["admitted"],
-        }
-
-
-def _unless_field(place: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"absent": True} if "field" in place else place
+        entries = [{"attr": list(path), "field": [name, *mapped.get(tuple(path), path)]} for path in attributes]
+        return {**self.attributes_only(), "attributes": entries}
 
 
 def _at(metadata: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -134,10 +134,12 @@ def _parents(stored: Any) -> list[dict[str, str]] | None:
     parents: list[dict[str, str]] = []
     for key in stored:
         try:
-            entity_type, entity_id = json.loads(key)
+            uid = json.loads(key)
         except (TypeError, ValueError):
             return None
-        if not isinstance(entity_type, str) or not isinstance(entity_id, str):
-            return None
-        parents.append({"type": entity_type, "id": entity_id})
+        match uid:
+            case [str(entity_type), str(entity_id)]:
+                parents.append({"type": entity_type, "id": entity_id})
+            case _:
+                return None
     return parents

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tamis._errors import ContractError, InputError
 from tamis._native import Decision, Rewrite, Session
@@ -100,8 +100,7 @@ def widen(
 
     Raises `InputError` for a `k` of 0 or beyond 10 000, and whatever the gate raises. Nothing is handed out then.
     """
-    if not 1 <= k <= MAX_K:
-        raise InputError(f"k is {k}; it must be from 1 to {MAX_K}")
+    check_k(k)
     if budget < 1:
         raise InputError(f"the budget is {budget}; it must be at least 1")
     exact = exact and rewrite.exact
@@ -119,11 +118,21 @@ def widen(
             break
         before = len(candidates)
         wanted = min(2 * wanted, budget)
+    if denied and not hits:
+        _say_why(session, chunk(candidates[0]))
     if exact and denied:
         # Safe, since the gate decides; but the store ignores the filter, or data changed under it.
-        _log.warning("a filter that should be exact let %d of %d candidates through that the policy denies", denied, examined)
+        _log.warning(
+            "a filter that should be exact let %d of %d candidates through that the policy denies", denied, examined
+        )
         exact = False
     return Found(hits, has_all, examined, denied, exact, session.generation)
+
+
+def check_k(k: int) -> None:
+    """Raises `InputError` for a number of hits that is no search's."""
+    if not 1 <= k <= MAX_K:
+        raise InputError(f"k is {k}; it must be from 1 to {MAX_K}")
 
 
 def _gate(
@@ -142,6 +151,17 @@ def _gate(
             elif not asks.reveals(decision):
                 hits.append(Hit(item, decision))
     return hits, examined, denied
+
+
+def _say_why(session: Session, first: object | None) -> None:
+    """Tells the operator what the gate lacks, where nothing passes it: a store that leaves out metadata looks like one without any hits."""
+    if first is None:
+        _log.warning("nothing passed the gate: the place of a chunk's type, id or ancestors holds something else")
+        return
+    (decision,) = session.decide([first], explain=True)
+    if decision.errors:
+        why = "; ".join(": ".join(part for part in error if part) for error in decision.errors)
+        _log.warning("nothing passed the gate, and of the first candidate it says: %s", why)
 
 
 def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision | None]:
@@ -176,7 +196,7 @@ async def arun(
         return _found(end)
 
 
-def _found(end: StopIteration) -> Found[Item]:
+def _found(end: StopIteration) -> Found[Any]:
     found = end.value
     if not isinstance(found, Found):
         raise TypeError("a search ended without having found anything out")

@@ -8,20 +8,17 @@ import re
 from typing import Any
 
 import pytest
+
 import tamis
 
 POLICY = """
-@id("tenants")
-forbid(principal, action, resource)
-unless { resource.tenant == principal.tenant };
-
 @id("clearance")
 permit(principal, action == Action::"retrieve", resource)
-when { resource.level <= principal.clearance };
+when { resource.tenant == principal.tenant && resource.level <= principal.clearance };
 
 @id("hr") @redact("salary, text")
 permit(principal in Group::"hr", action == Action::"retrieve", resource)
-when { resource.kind == "person" };
+when { resource.tenant == principal.tenant && resource.kind == "person" };
 
 @id("agents")
 forbid(principal is Agent, action == Action::"retrieve", resource)
@@ -78,8 +75,15 @@ def documents(count: int = 60) -> list[tuple[str, dict[str, Any]]]:
     for number in range(count):
         tenant = ("acme", "globex")[number % 2]
         level = 0 if number % 6 == 0 else 2
-        text = f"vacuum page {number}" + (f" vacuum {SECRET}" if level or tenant != "acme" else " about the weather and other things")
-        made.append((text, {"tenant": tenant, "level": level, "kind": "page", "agent_usable": number % 12 == 0, "number": number}))
+        text = f"vacuum page {number}" + (
+            f" vacuum {SECRET}" if level or tenant != "acme" else " about the weather and other things"
+        )
+        made.append(
+            (
+                text,
+                {"tenant": tenant, "level": level, "kind": "page", "agent_usable": number % 12 == 0, "number": number},
+            )
+        )
     for number, name in enumerate(("ann", "ben")):
         text = f"person {name} {SECRET}"
         made.append((text, {"tenant": "acme", "level": 9, "kind": "person", "salary": 1000 + number, "name": name}))
@@ -101,3 +105,13 @@ def allowed(request: dict[str, Any], metadata: dict[str, Any]) -> bool:
 @pytest.fixture(scope="session")
 def policy() -> tamis.Policy:
     return tamis.Policy.compile(POLICY)
+
+
+def similarity(left: list[float], right: list[float]) -> float:
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
+def best(request: dict[str, Any], query: str, k: int, made: list[tuple[str, dict[str, Any]]]) -> list[float]:
+    """How near the k nearest allowed documents are, by looking at all of them."""
+    near = [similarity(embed(query), embed(text)) for text, metadata in made if allowed(request, metadata)]
+    return sorted(near, reverse=True)[:k]

@@ -1,0 +1,53 @@
+"""Running what has not passed the gate yet where no callback and no tracer hears of it.
+
+Handlers that the inner retriever or tool was itself configured with still do, and so does LangChain's own `set_debug`, which prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, var_child_runnable_config
+from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
+from langsmith.run_helpers import tracing_context
+
+Result = TypeVar("Result")
+
+
+def quietly(config: RunnableConfig, call: Callable[[RunnableConfig], Result]) -> Result:
+    """What the call returns. It is given the config without callbacks."""
+
+    def inside() -> Result:
+        silent = _silence(config)
+        with tracing_context(enabled=False, parent=False):
+            return call(silent)
+
+    return copy_context().run(inside)
+
+
+async def aquietly(config: RunnableConfig, call: Callable[[RunnableConfig], Coroutine[Any, Any, Result]]) -> Result:
+    """As `quietly`."""
+
+    async def inside() -> Result:
+        silent = _silence(config)
+        with tracing_context(enabled=False, parent=False):
+            return await call(silent)
+
+    # A task has a context of its own. Whoever cancels the caller cancels it.
+    return await asyncio.create_task(inside())
+
+
+def _silence(config: RunnableConfig) -> RunnableConfig:
+    """Takes the handlers out of this context, and out of a copy of the config."""
+    silent = ensure_config(config)
+    silent["callbacks"] = []
+    silent.pop("run_id", None)
+    var_child_runnable_config.set(silent)
+    tracing_v2_callback_var.set(None)
+    for variable, *_ in _configure_hooks:
+        variable.set(None)
+    return silent

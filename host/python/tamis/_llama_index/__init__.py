@@ -1,0 +1,1 @@
+"""What `tamis.llama_index` is made of."""

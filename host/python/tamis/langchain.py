@@ -1,0 +1,184 @@
+"""LangChain: `pip install "tamis[langchain]"`.
+
+`TamisRetriever` searches a vector store and hands out what the person may read. `TamisGate` does so with what another retriever finds,
+`TamisCompressor` and `filter_documents` with documents that are already there, `guard_tool` with what a tool finds, and `search_tool` is a tool for agents.
+
+Who asks comes from the constructor, or from `config={"configurable": {"tamis_request": request}}`, or else from the `tamis.acting` around the call. In
+`configurable` it must be a `tamis.Request`: a config can reach a server from its clients as JSON, and JSON is no proof of who they are.
+Without a request there is a `NoRequestError`.
+
+    retriever = TamisRetriever(store=store, policy=policy, k=4)
+    retriever.invoke("vacuum", {"configurable": {"tamis_request": tamis.Request(…)}})
+
+Callbacks and tracers see what the retrievers and tools here return, and nothing that the gate denies or redacts. That is not so of a retriever
+that another wraps: in LangChain's `ContextualCompressionRetriever` the callbacks of the inner retriever have already seen all that it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+try:
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables.config import ensure_config
+    from langchain_core.vectorstores import VectorStore
+except ImportError as error:
+    raise ImportError('tamis.langchain needs LangChain: pip install "tamis[langchain]"') from error
+
+from pydantic import Field
+
+from tamis._errors import InputError
+from tamis._langchain_gate import TamisCompressor, TamisGate, filter_documents, redacted, request_of
+from tamis._langchain_stores import Narrowed, Wanted, narrowed
+from tamis._langchain_tools import guard_tool, search_tool
+from tamis._layout import Layout
+from tamis._native import Policy, Request
+from tamis._search import ANYTHING, BUDGET, Found, Hit, arun, check_k, run, widen
+
+__all__ = [
+    "Found",
+    "Hit",
+    "TamisCompressor",
+    "TamisGate",
+    "TamisRetriever",
+    "filter_documents",
+    "guard_tool",
+    "search_tool",
+]
+
+_OURS = frozenset(
+    {"k", "fetch_k", "filter", "filters", "expr", "filter_params", "where", "pre_filter", "prefilter", "query_filter"}
+)
+_HARMLESS = frozenset({"consistency", "namespace", "param", "score_threshold", "search_params", "tenant", "timeout"})
+"""What asks nothing about a document. Whatever else a store is told might."""
+
+
+class TamisRetriever(BaseRetriever):
+    """The best k documents of a vector store that the person may read.
+
+    Stores that it knows (in memory, Qdrant, Chroma, PGVector, Milvus, Pinecone, Weaviate, FAISS, LanceDB) are given the policy's filter in their
+    own language. Whatever the store returns is gated, and more is fetched until k documents are found, the store has no more, or the budget is spent.
+    """
+
+    store: VectorStore
+    policy: Policy
+    k: int = 4
+    request: Request | None = Field(default=None, repr=False)
+    """Who asks, always. Leave it out for a retriever that serves more than one person."""
+    filter: Any = Field(default=None, repr=False)
+    """A filter of your own in the store's language, that narrows every search. One that is given to `invoke` narrows it further."""
+    fields: Mapping[str, Any] | None = None
+    """Where the metadata keeps what the policy reads: see `Rewrite.to`. Attributes are in the fields of their names, ancestors in `ancestors`."""
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """What else the store's `similarity_search` is given."""
+    budget: int = BUDGET
+    """How many candidates a search may ask the store for."""
+    push_down: bool = True
+    """Whether the store is given the policy's filter. Set it to False for one that refuses the filter."""
+    report: Callable[[Found[Document]], None] | None = Field(default=None, repr=False, exclude=True)
+    """Is called with the outcome of each search: how many candidates were examined and denied, and whether the hits are complete."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        request: Request | None = None,
+        k: int | None = None,
+        filter: Any = None,
+        config: RunnableConfig | None = None,
+    ) -> Found[Document]:
+        """What a search finds, and how it went. The documents in it are redacted."""
+        plan, steps, layout = self._plan(ensure_config(config), request, k, filter)
+
+        def fetch(wanted: int) -> Sequence[Document]:
+            return plan.store.similarity_search(query, k=wanted, **plan.arguments)
+
+        return self._done(run(steps, fetch), layout)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        request: Request | None = None,
+        k: int | None = None,
+        filter: Any = None,
+        config: RunnableConfig | None = None,
+    ) -> Found[Document]:
+        """As `search`."""
+        plan, steps, layout = self._plan(ensure_config(config), request, k, filter)
+
+        async def fetch(wanted: int) -> Sequence[Document]:
+            return await plan.store.asimilarity_search(query, k=wanted, **plan.arguments)
+
+        return self._done(await arun(steps, fetch), layout)
+
+    def _plan(
+        self, config: RunnableConfig, request: Request | None, k: int | None, filter: Any
+    ) -> tuple[Narrowed, Generator[int, Sequence[Document], Found[Document]], Layout]:
+        taken = sorted(_OURS & self.search_kwargs.keys())
+        if taken:
+            raise InputError(f"search_kwargs has `{taken[0]}`: k and the filter are arguments of the retriever")
+        who = request_of(config, self.request, request)
+        k = self.k if k is None else k
+        check_k(k)
+        session = self.policy.session(who)
+        rewrite = session.rewrite(k)
+        layout = Layout(self.fields)
+        filters = [own for own in (self.filter, filter) if own is not None]
+        plan = narrowed(self.store, Wanted(self.policy, rewrite, layout, filters, self.push_down))
+        arguments = {**self.search_kwargs, **plan.arguments}
+        asks = plan.asks if self.search_kwargs.keys() <= _HARMLESS else ANYTHING
+        plan = replace(plan, arguments=arguments, asks=asks)
+
+        def chunk(document: Document) -> object:
+            return layout.chunk(document.metadata, plan.id_of(document))
+
+        steps = widen(
+            session, rewrite, k, chunk, exact=plan.exact, asks=plan.asks, budget=self.budget, drops=plan.drops
+        )
+        return plan, steps, layout
+
+    def _done(self, found: Found[Document], layout: Layout) -> Found[Document]:
+        hits = [Hit(redacted(hit.item, hit.decision, layout), hit.decision) for hit in found.hits]
+        found = Found(hits, found.complete, found.examined, found.denied, found.exact, found.generation)
+        if self.report is not None:
+            self.report(found)
+        return found
+
+    # `invoke` is where the config is known. What is found in it is handed on, as `_get_relevant_documents` may run elsewhere.
+
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        request = request_of(ensure_config(config), self.request, kwargs.pop("request", None))
+        return super().invoke(input, config, request=request, **kwargs)
+
+    async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        request = request_of(ensure_config(config), self.request, kwargs.pop("request", None))
+        return await super().ainvoke(input, config, request=request, **kwargs)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        request: Request | None = None,
+        k: int | None = None,
+        filter: Any = None,
+    ) -> list[Document]:
+        return [hit.item for hit in self.search(query, request=request, k=k, filter=filter).hits]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        request: Request | None = None,
+        k: int | None = None,
+        filter: Any = None,
+    ) -> list[Document]:
+        found = await self.asearch(query, request=request, k=k, filter=filter)
+        return [hit.item for hit in found.hits]
