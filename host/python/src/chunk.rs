@@ -59,7 +59,8 @@ impl Reader {
     /// # Errors
     /// `InputError` for what is no chunk at all.
     pub(crate) fn read(&self, chunks: &[Bound<'_, PyAny>]) -> PyResult<Read> {
-        let mut read = Read { rows: Rows::default(), faults: Vec::with_capacity(chunks.len()) };
+        let rows = Rows::with_room(chunks.len(), self.width());
+        let mut read = Read { rows, faults: Vec::with_capacity(chunks.len()) };
         for (position, chunk) in chunks.iter().enumerate() {
             let py = chunk.py();
             let Some(attributes) = field(chunk, intern!(py, "attributes"))? else {

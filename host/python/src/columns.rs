@@ -28,7 +28,7 @@ pub(crate) fn batches(table: &Bound<'_, PyAny>) -> PyResult<Vec<RecordBatch>> {
 /// As [`ArrowRows::new`].
 pub(crate) fn rows<'a>(
     batch: &'a RecordBatch,
-    id: &str,
+    id: Option<&str>,
     footprint: &[FootprintAttribute],
 ) -> Result<ArrowRows<'a>, InputError> {
     ArrowRows::new(batch, id, footprint).map_err(|error| error.within("table"))

@@ -10,8 +10,10 @@ use tamis_core::{Attributes, Cell, EntityUid, Row};
 
 static NO_TAGS: LazyLock<Attributes> = LazyLock::new(Attributes::new);
 
+/// Bytes of text that a policy reads of a chunk, mostly.
+const USUAL_TEXT: usize = 32;
+
 /// What a policy reads of some chunks.
-#[derive(Default)]
 pub(crate) struct Rows {
     texts: String,
     /// The elements of all lists.
@@ -58,6 +60,16 @@ pub(crate) struct Mark {
 }
 
 impl Rows {
+    /// No chunks yet, and room for so many of so many attributes.
+    pub(crate) fn with_room(chunks: usize, width: usize) -> Self {
+        Self {
+            texts: String::with_capacity(chunks * USUAL_TEXT),
+            elements: Vec::with_capacity(chunks),
+            values: Vec::with_capacity(chunks * width),
+            heads: Vec::with_capacity(chunks),
+        }
+    }
+
     /// Where a chunk begins that is about to be read.
     pub(crate) fn mark(&self) -> Mark {
         Mark { texts: self.texts.len(), elements: self.elements.len(), values: self.values.len() }

@@ -57,8 +57,8 @@ impl Session {
     }
 
     /// Decides on chunks, in order. A chunk is a mapping with `id` and `attributes`, or an object that has them; a table with Arrow's
-    /// interface (pyarrow, pandas, polars) is one chunk for each row, whose columns are the attributes and whose ids are in the column
-    /// `id`. `explain` says which rules decided, at a price: a call of the policy for each chunk.
+    /// interface (pyarrow, pandas, polars) is one chunk for each row, whose columns are the attributes and whose ids, if the
+    /// policy reads them, are in the column `id`. `explain` says which rules decided, at a price: a call of the policy for each chunk.
     ///
     /// A chunk with metadata that JSON has not is denied, and its errors say why. Raises Error if the policy fails: then nothing was
     /// decided.
@@ -177,8 +177,9 @@ impl Session {
     ) -> PyResult<Bound<'py, PyList>> {
         let py = table.py();
         let mut decisions = Vec::new();
+        let policy = self.serving.policy();
+        let (id, footprint) = (policy.reads_ids().then_some(id), &policy.manifest().footprint);
         for batch in columns::batches(table)? {
-            let footprint = &self.serving.policy().manifest().footprint;
             let rows = columns::rows(&batch, id, footprint).map_err(|error| error::unreadable(py, &error))?;
             decisions.append(&mut self.decide_rows(py, &rows.rows(), explain)?);
         }

@@ -281,9 +281,11 @@ def test_columns_are_decided_as_rows_are(policy: tamis.Policy, explain: bool) ->
     ]:
         decisions = policy.decide(ALICE, columns, explain=explain)
         assert [decision.allow for decision in decisions] == expected, type(columns)
+    by_id = tamis.Policy.compile('permit(principal, action, resource == Chunk::"b");')
     named = table.rename_columns(["doc", "tenant", "level"])
-    assert [d.allow for d in policy.decide(ALICE, named, id="doc")] == expected
+    assert [d.allow for d in by_id.decide(ALICE, named, id="doc")] == [False, True, False, False]
+    assert [d.allow for d in policy.decide(ALICE, named)] == expected
     with pytest.raises(tamis.InputError, match="id: there is no such column"):
-        policy.decide(ALICE, named)
+        by_id.decide(ALICE, named)
     with pytest.raises(tamis.InputError, match="table"):
         policy.decide(ALICE, table.set_column(2, "level", pa.array([datetime.date(2026, 1, 1)] * 4)))

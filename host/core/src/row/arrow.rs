@@ -1,13 +1,17 @@
 //! Chunks that are the rows of an Arrow record batch.
 
 use std::fmt;
+use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use arrow_array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow_array::{
+    Array, BooleanArray, GenericStringArray, Int64Array, LargeStringArray, OffsetSizeTrait, RecordBatch,
+    StringArray,
+};
 use arrow_schema::DataType;
 use serde_json::{Map, Number, Value as Json, json};
 
@@ -20,11 +24,14 @@ const MAX_DEPTH: usize = 127;
 
 /// The rows of a record batch, ready to be decided on.
 ///
-/// An attribute is the column of its name, or inside a column of structs; one that has none is absent. Columns of booleans, 64-bit integers and texts are
-/// read where they lie, dictionaries are converted once for each of their values, and everything else once for each row.
+/// An attribute is the column of its name, or inside a column of structs; one that has none is absent. Columns of booleans, 64-bit integers, texts and
+/// lists of texts are read where they lie, dictionaries are converted once for each of their values, and everything else once for each
+/// row.
 #[derive(Debug)]
 pub struct ArrowRows<'a> {
+    /// None if nobody reads them.
     ids: Vec<String>,
+    count: usize,
     columns: Vec<Column<'a>>,
 }
 
@@ -41,6 +48,9 @@ enum Column<'a> {
     Bools(&'a BooleanArray),
     Longs(&'a Int64Array),
     Texts(&'a StringArray),
+    LargeTexts(&'a LargeStringArray),
+    /// For each row some of the texts, or none.
+    Lists(Vec<Option<Range<usize>>>, Vec<&'a str>),
     /// One for each row.
     Values(Vec<Json>),
     /// For each row one of the values, or none.
@@ -48,31 +58,25 @@ enum Column<'a> {
 }
 
 impl<'a> ArrowRows<'a> {
-    /// The rows of `batch` for a policy with this footprint. The chunks' ids are in the column `id`.
+    /// The rows of `batch` for a policy with this footprint. The chunks' ids are in the column `id`; without a name for it they have
+    /// empty ones, which will do for a policy that reads none.
     ///
     /// # Errors
     /// If the column of ids is missing, or one is null; if a column that is read is there twice, or has a type that metadata has not: dates
     /// and times are texts, and decimals are texts or floats.
     pub fn new(
         batch: &'a RecordBatch,
-        id: &str,
+        id: Option<&str>,
         footprint: &[FootprintAttribute],
     ) -> Result<Self, InputError> {
-        let all = column(batch, id)?.ok_or_else(|| InputError::new(id, "there is no such column"))?;
-        let ids = (0..batch.num_rows()).map(|index| match value(all, index, 0) {
-            Ok(Json::String(text)) => Ok(text),
-            Ok(Json::Number(number)) => Ok(number.to_string()),
-            Ok(_) => Err(InputError::new(format!("{id}, row {index}"), "is no id")),
-            Err(reason) => Err(InputError::new(id, reason)),
-        });
-        let ids = ids.collect::<Result<_, _>>()?;
+        let ids = id.map_or(Ok(Vec::new()), |id| ids(batch, id))?;
         let columns = footprint.iter().map(|entry| Column::new(batch, &entry.attribute.path));
-        Ok(Self { ids, columns: columns.collect::<Result<_, _>>()? })
+        Ok(Self { ids, count: batch.num_rows(), columns: columns.collect::<Result<_, _>>()? })
     }
 
     /// The rows, in order.
     pub fn rows(&self) -> Vec<ArrowRow<'_>> {
-        (0..self.ids.len()).map(|index| ArrowRow { rows: self, index }).collect()
+        (0..self.count).map(|index| ArrowRow { rows: self, index }).collect()
     }
 }
 
@@ -87,6 +91,11 @@ impl Row for ArrowRow<'_> {
             Some(Column::Bools(array)) if array.is_valid(index) => Cell::Bool(array.value(index)),
             Some(Column::Longs(array)) if array.is_valid(index) => Cell::Long(array.value(index)),
             Some(Column::Texts(array)) if array.is_valid(index) => Cell::Text(array.value(index)),
+            Some(Column::LargeTexts(array)) if array.is_valid(index) => Cell::Text(array.value(index)),
+            Some(Column::Lists(ranges, texts)) => {
+                let range = ranges.get(index).cloned().flatten();
+                range.and_then(|range| texts.get(range)).map_or(Cell::Absent, Cell::Texts)
+            }
             Some(Column::Values(values)) => values.get(index).map_or(Cell::Absent, Cell::Json),
             Some(Column::Coded(codes, values)) => {
                 let value = codes.get(index).copied().flatten().and_then(|code| values.get(code));
@@ -115,6 +124,9 @@ impl<'a> Column<'a> {
             DataType::Boolean => Self::Bools(array.as_boolean()),
             DataType::Int64 => Self::Longs(array.as_primitive::<Int64Type>()),
             DataType::Utf8 => Self::Texts(array.as_string::<i32>()),
+            DataType::LargeUtf8 => Self::LargeTexts(array.as_string::<i64>()),
+            DataType::List(_) => Self::lists::<i32>(array)?,
+            DataType::LargeList(_) => Self::lists::<i64>(array)?,
             DataType::Dictionary(..) => {
                 let dictionary = array.as_any_dictionary();
                 // Arrow asks for one value at least.
@@ -128,6 +140,42 @@ impl<'a> Column<'a> {
             _ => Self::Values(all(array)?),
         })
     }
+
+    fn lists<O: OffsetSizeTrait>(array: &'a dyn Array) -> Result<Self, Unread> {
+        let lists = array.as_list::<O>();
+        let offsets = lists.value_offsets();
+        // An array that is a part of another has all elements of that.
+        let (first, last) =
+            (offsets.first().map_or(0, |o| o.as_usize()), offsets.last().map_or(0, |o| o.as_usize()));
+        let elements = lists.values();
+        let texts = match elements.data_type() {
+            DataType::Utf8 => texts(elements.as_string::<i32>(), first..last),
+            DataType::LargeUtf8 => texts(elements.as_string::<i64>(), first..last),
+            _ => None,
+        };
+        let Some(texts) = texts else { return Ok(Self::Values(all(array)?)) };
+        let range = |(index, ends): (usize, &[O])| match ends {
+            [start, end] => array.is_valid(index).then(|| start.as_usize() - first..end.as_usize() - first),
+            _ => None,
+        };
+        Ok(Self::Lists(offsets.windows(2).enumerate().map(range).collect(), texts))
+    }
+}
+
+/// Some of the texts; none if one is null.
+fn texts<O: OffsetSizeTrait>(array: &GenericStringArray<O>, which: Range<usize>) -> Option<Vec<&str>> {
+    which.map(|index| array.is_valid(index).then(|| array.value(index))).collect()
+}
+
+fn ids(batch: &RecordBatch, name: &str) -> Result<Vec<String>, InputError> {
+    let all = column(batch, name)?.ok_or_else(|| InputError::new(name, "there is no such column"))?;
+    let id = |index| match value(all, index, 0) {
+        Ok(Json::String(text)) => Ok(text),
+        Ok(Json::Number(number)) => Ok(number.to_string()),
+        Ok(_) => Err(InputError::new(format!("{name}, row {index}"), "is no id")),
+        Err(reason) => Err(InputError::new(name, reason)),
+    };
+    (0..batch.num_rows()).map(id).collect()
 }
 
 /// What is inside of structs, row by row.
@@ -226,7 +274,9 @@ fn float(number: f64) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::builder::{ListBuilder, StringBuilder, StringDictionaryBuilder};
+    use arrow_array::builder::{
+        LargeListBuilder, LargeStringBuilder, ListBuilder, StringBuilder, StringDictionaryBuilder,
+    };
     use arrow_array::{ArrayRef, Date32Array, Float64Array, Int32Array, StructArray};
     use arrow_schema::Field;
 
@@ -248,6 +298,10 @@ mod tests {
         roles.append_value([Some("a"), Some("b")]);
         roles.append_null();
         roles.append_value([Some("a"), None]);
+        let mut groups = LargeListBuilder::new(LargeStringBuilder::new());
+        groups.append_value([Some("g"), Some("h")]);
+        groups.append_value(std::iter::empty::<Option<&str>>());
+        groups.append_null();
         let mut tenant = StringDictionaryBuilder::<arrow_array::types::Int8Type>::new();
         tenant.extend([Some("acme"), Some("globex"), Some("acme")]);
         let team: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), None, Some("y")]));
@@ -261,6 +315,8 @@ mod tests {
             ("open", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
             ("score", Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN), None]))),
             ("roles", Arc::new(roles.finish())),
+            ("groups", Arc::new(groups.finish())),
+            ("title", Arc::new(LargeStringArray::from(vec![Some("t"), None, Some("")]))),
             ("owner", Arc::new(owner)),
             ("day", Arc::new(Date32Array::from(vec![1, 2, 3]))),
         ];
@@ -278,17 +334,19 @@ mod tests {
             &["open"],
             &["score"],
             &["roles"],
+            &["groups"],
+            &["title"],
             &["owner", "team"],
             &["missing"],
             &["owner", "none"],
             &["name", "inside"],
         ]);
         let batch = batch();
-        let rows = ArrowRows::new(&batch, "id", &footprint).unwrap();
+        let rows = ArrowRows::new(&batch, Some("id"), &footprint).unwrap();
         let expected = [
-            r#"{"tenant":"acme","level":1,"small":1,"name":"é","open":true,"score":1.5,"roles":["a","b"],"owner":{"team":"x"}}"#,
-            r#"{"tenant":"globex","name":"","open":false,"score":[null]}"#,
-            r#"{"tenant":"acme","level":-3,"small":-3,"roles":["a",null],"owner":{"team":"y"}}"#,
+            r#"{"tenant":"acme","level":1,"small":1,"name":"é","open":true,"score":1.5,"roles":["a","b"],"groups":["g","h"],"title":"t","owner":{"team":"x"}}"#,
+            r#"{"tenant":"globex","name":"","open":false,"score":[null],"groups":[]}"#,
+            r#"{"tenant":"acme","level":-3,"small":-3,"roles":["a",null],"title":"","owner":{"team":"y"}}"#,
         ];
         assert_eq!(rows.rows().len(), 3);
         for ((row, expected), id) in rows.rows().iter().zip(expected).zip(["7", "8", "9"]) {
@@ -309,6 +367,18 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_batch_is_read_as_in_the_whole() {
+        let footprint = footprint(&[&["roles"], &["groups"], &["title"], &["name"]]);
+        let batch = batch();
+        let whole = ArrowRows::new(&batch, None, &footprint).unwrap();
+        let part = batch.slice(1, 2);
+        let part = ArrowRows::new(&part, None, &footprint).unwrap();
+        for (row, same) in part.rows().iter().zip(&whole.rows()[1..]) {
+            assert_eq!(row.to_chunk(&footprint).unwrap(), same.to_chunk(&footprint).unwrap());
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_names_its_column() {
         let batch = batch();
         for (id, path, message) in [
@@ -317,7 +387,7 @@ mod tests {
             ("name", "tenant", "name, row 2: is no id"),
             ("id", "day", "day: Arrow's type Date32 is none of metadata: cast it, such as to text"),
         ] {
-            let error = ArrowRows::new(&batch, id, &footprint(&[&[path]])).unwrap_err();
+            let error = ArrowRows::new(&batch, Some(id), &footprint(&[&[path]])).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
         let fields = |name: &str| Field::new(name, DataType::Int64, true);
@@ -325,14 +395,14 @@ mod tests {
         let array: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         let batch =
             RecordBatch::try_new(Arc::new(schema), vec![array.clone(), array.clone(), array]).unwrap();
-        let error = ArrowRows::new(&batch, "id", &footprint(&[&["a"]])).unwrap_err();
+        let error = ArrowRows::new(&batch, Some("id"), &footprint(&[&["a"]])).unwrap_err();
         assert_eq!(error.to_string(), "a: there are two columns of this name");
     }
 
     #[test]
     fn a_batch_without_rows_has_none() {
         let batch = batch().slice(0, 0);
-        assert!(ArrowRows::new(&batch, "id", &footprint(&[&["tenant"]])).unwrap().rows().is_empty());
+        assert!(ArrowRows::new(&batch, Some("id"), &footprint(&[&["tenant"]])).unwrap().rows().is_empty());
         let values = StringDictionaryBuilder::<arrow_array::types::Int8Type>::new().finish();
         let values: ArrayRef = Arc::new(values);
         assert!(matches!(Column::whole(&values), Ok(Column::Absent)));
