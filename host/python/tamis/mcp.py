@@ -79,9 +79,11 @@ class Access(AccessToken):
         """What the SDK is told of a token that verified."""
         claims = verified.claims
         subject = verified.request.subject[1]
+        client = str(claims.get("client_id") or claims.get("azp") or subject)
         access = cls(
             token=token,
-            client_id=str(claims.get("client_id") or claims.get("azp") or subject),
+            # The SDK keeps a session for one client and subject. An agent that acts for somebody is not to join a session of theirs.
+            client_id=" ".join([client, *(name for _, name in verified.request.actors)]),
             scopes=sorted(verified.scopes),
             expires_at=int(claims["exp"]),
             resource=audience,
@@ -243,7 +245,9 @@ def _passage(chunk: Any, show: Sequence[str]) -> Passage:
     def part(name: str) -> Any:
         return chunk.get(name) if isinstance(chunk, Mapping) else getattr(chunk, name, None)
 
-    attributes = part("attributes") or {}
+    name, attributes = part("id"), part("attributes") or {}
     return Passage(
-        id=part("id"), text=part("text"), attributes={name: attributes[name] for name in show if name in attributes}
+        id=None if name is None else str(name),
+        text=part("text"),
+        attributes={shown: attributes[shown] for shown in show if shown in attributes},
     )

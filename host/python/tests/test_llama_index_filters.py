@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,6 +260,39 @@ def test_a_redacted_node_keeps_no_embedding(policy: tamis.Policy, qdrant_store: 
         assert SECRET not in written(made)
         assert "salary" not in written(made)
     assert all(made.embedding for made in store.get_nodes(filters=only("level", 0)))
+
+
+def test_nor_one_whose_metadata_are_redacted(qdrant_store: Any) -> None:
+    """Metadata are embedded with the text."""
+    some = tamis.Policy.compile('@redact("salary") permit(principal, action, resource);')
+    made = TamisVectorStore(qdrant_store, some, request=HELEN).get_nodes(filters=only("kind", "person"))
+    assert made
+    assert all(node.get_content() and node.embedding is None for node in made)
+
+
+def test_what_a_model_is_not_to_see_stays_so(policy: tamis.Policy, qdrant_store: Any) -> None:
+    """Which metadata a prompt leaves out is said in each node."""
+    store = TamisVectorStore(qdrant_store, policy, request=HELEN)
+    for made in store.get_nodes(filters=only("kind", "person")):
+        assert "name" in made.excluded_embed_metadata_keys
+
+
+@pytest.mark.parametrize("ids", [{"node_ids": ["a') OR ('1'='1"]}, {"doc_ids": ['a" OR "1"="1']}])
+def test_ids_that_are_code_are_refused(ids: dict[str, list[str]], policy: tamis.Policy, postgres_store: Any) -> None:
+    store = TamisVectorStore(postgres_store, policy, request=HELEN)
+    with pytest.raises(tamis.InputError, match="part of its expression"):
+        store.query(VectorStoreQuery(embed(QUERY), similarity_top_k=3, **ids))
+    if "node_ids" in ids:
+        with pytest.raises(tamis.InputError, match="part of its expression"):
+            store.get_nodes(ids["node_ids"])
+
+
+def test_a_store_that_always_searches_for_words(policy: tamis.Policy, tmp_path: Path) -> None:
+    made = index(IN_PROCESS["lancedb"](tmp_path)).vector_store
+    store = TamisVectorStore(made, policy, request=HELEN)
+    assert "person" in {node.metadata["kind"] for node in found(store, query="person")}
+    made.query_type = "fts"
+    assert "person" not in {node.metadata["kind"] for node in found(store, query="person", k=60)}
 
 
 # What a store may do wrong.

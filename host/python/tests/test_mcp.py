@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server import MCPServer
 from test_tokens import ISSUER, JWKS, confused, signed
 
 import tamis
@@ -57,7 +58,7 @@ def source() -> Source:
 
 
 @pytest.fixture(scope="module")
-def address(source: Source) -> Iterator[str]:
+def docs(source: Source) -> MCPServer[Any]:
     policy = tamis.Policy.compile(POLICY)
     verifier = TokenVerifier(ISSUER, audience=URL, keys=JWKS, properties=PROPERTIES, agents=AGENTS)
     docs = server("docs", verifier, url=URL, scopes=["docs"])
@@ -79,17 +80,28 @@ def address(source: Source) -> Iterator[str]:
         """Asks nobody."""
         return repr(tamis.current_request().subject)
 
+    return docs
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(docs.streamable_http_app(), port=port, log_level="warning"))
-    thread = threading.Thread(target=running.run, daemon=True)
+    served = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=served.run, daemon=True)
     thread.start()
-    while not running.started:
+    while not served.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}/mcp"
-    running.should_exit = True
+    yield f"http://127.0.0.1:{port}"
+    served.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(docs: MCPServer[Any]) -> Iterator[str]:
+    with running(docs.streamable_http_app()) as base:
+        yield f"{base}/mcp"
 
 
 def token(**changes: Any) -> str:
@@ -331,13 +343,39 @@ async def test_a_session_does_not_keep_who_began_it(address: str) -> None:
     own = await post(address, token(**ALICES), asking(2), **session)
     assert "('User', 'alice'), []" in own.text
     agent = await post(address, token(**ALICES, act={"sub": "copilot"}), asking(3), **session)
-    assert agent.status_code in (200, 404)
-    assert "('User', 'alice'), []" not in agent.text
+    assert agent.status_code == 404
     again = await post(address, token(**ALICES), asking(4), **session)
     assert "('User', 'alice'), []" in again.text
     assert (await post(address, token(**BOBS), asking(5), **session)).status_code == 404
     assert (await post(address, None, asking(6), **session)).status_code == 401
     assert (await post(address, token(**ALICES, exp=1), asking(7), **session)).status_code == 401
+
+
+async def test_nor_does_one_of_server_sent_events(docs: MCPServer[Any]) -> None:
+    def asking(number: int) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
+
+    with running(docs.sse_app()) as base:
+        headers = {"Authorization": f"Bearer {token(**ALICES)}"}
+        async with httpx2.AsyncClient(timeout=20) as http, http.stream("GET", f"{base}/sse", headers=headers) as events:
+            lines = events.aiter_lines()
+
+            async def answer() -> str:
+                async for line in lines:
+                    if line.startswith("data:"):
+                        return line.removeprefix("data:").strip()
+                raise AssertionError("the stream ended")
+
+            place = base + await answer()
+            assert (await post(place, token(**ALICES), INITIALIZE)).status_code == 202
+            await answer()
+            await post(place, token(**ALICES), {"jsonrpc": "2.0", "method": "notifications/initialized"})
+            await post(place, token(**ALICES), asking(2))
+            assert "('User', 'alice'), []" in await answer()
+            agent = await post(place, token(**ALICES, act={"sub": "copilot"}), asking(3))
+            assert agent.status_code == 404
+            assert (await post(place, token(**BOBS), asking(4))).status_code == 404
+            assert (await post(place, None, asking(5))).status_code == 401
 
 
 async def test_a_failure_is_not_explained_to_a_model(

@@ -107,11 +107,11 @@ def strip(node: BaseNode, metadata: dict[str, Any], decision: Decision) -> BaseN
     }
     if decision.redacts_text:
         # Only what is known to hold nothing of the text: kinds of nodes differ in where they keep it.
-        return TextNode(id_=node.node_id, text="", metadata=metadata, relationships=relationships)
+        return _plain(node, "", metadata, relationships)
     changes: dict[str, Any] = {"metadata": metadata, "relationships": relationships}
     if decision.redacted:
         # Embeddings are made of the metadata too.
-        changes["embedding"] = None
+        changes |= {"embedding": None, **_left_out(node, metadata)}
     if isinstance(node, IndexNode):
         changes["obj"] = None
     return node.model_copy(update=changes)
@@ -144,11 +144,18 @@ def settled(node: BaseNode) -> BaseNode:
         return _SettledImage.model_construct(node.model_fields_set, **node.__dict__)
     if type(node) is Node:
         return _SettledNode.model_construct(node.model_fields_set, **node.__dict__)
+    return _plain(node, node.get_content(), node.metadata, node.relationships)
+
+
+def _left_out(node: BaseNode, metadata: dict[str, Any]) -> dict[str, list[str]]:
+    """What a node leaves out of prompts and embeddings, without the names of what it no longer has."""
+    return {
+        "excluded_embed_metadata_keys": [name for name in node.excluded_embed_metadata_keys if name in metadata],
+        "excluded_llm_metadata_keys": [name for name in node.excluded_llm_metadata_keys if name in metadata],
+    }
+
+
+def _plain(node: BaseNode, text: str, metadata: dict[str, Any], relationships: dict[Any, Any]) -> TextNode:
     return TextNode(
-        id_=node.node_id,
-        text=node.get_content(),
-        metadata=node.metadata,
-        relationships=node.relationships,
-        excluded_embed_metadata_keys=node.excluded_embed_metadata_keys,
-        excluded_llm_metadata_keys=node.excluded_llm_metadata_keys,
+        id_=node.node_id, text=text, metadata=metadata, relationships=relationships, **_left_out(node, metadata)
     )

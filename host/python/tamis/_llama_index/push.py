@@ -40,6 +40,7 @@ _STRUCTURED = frozenset(
     {"ChromaVectorStore", "PineconeVectorStore", "QdrantVectorStore", "SimpleVectorStore", "WeaviateVectorStore"}
 )
 """Stores that keep the values of a filter apart from its language. The others write them into an expression, most without any quoting."""
+_CODE = re.compile(r"['\"`\\;\0]|--|/\*")
 _TEXT = frozenset({"text", "content", "document", "page_content"})
 _MATCHES_TEXT = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE})
 _WORDS = frozenset(
@@ -73,7 +74,8 @@ def plan(
 ) -> Plan:
     """Joins the policy's filter with the caller's: neither ever replaces the other."""
     name = store.class_name()
-    asks = union(asked(name, query.filters, layout), ANYTHING if query.mode in _WORDS else NOTHING)
+    asks = union(asked(name, query.filters, layout), ANYTHING if _for_words(store, query) else NOTHING)
+    _refuse_code_in_ids(name, [*(query.node_ids or []), *(query.doc_ids or [])])
     given = dict(kwargs)
     native, theirs = None, None
     keyword, dialect = _NATIVE.get(name, (None, None))
@@ -101,6 +103,7 @@ def plan(
 
 def plan_for_nodes(
     store: BasePydanticVectorStore,
+    node_ids: list[str] | None,
     filters: MetadataFilters | None,
     kwargs: Mapping[str, Any],
     rewrite: Rewrite,
@@ -109,6 +112,7 @@ def plan_for_nodes(
 ) -> tuple[MetadataFilters | None, Asks]:
     """The same for nodes that are named or filtered, not searched for: the filters, and what the caller asks."""
     name = store.class_name()
+    _refuse_code_in_ids(name, node_ids or [])
     asks = asked(name, filters, layout) if set(kwargs) <= {"limit", "shard_identifier"} else ANYTHING
     ours = metadata_filters(rewrite.filter, layout) if push and name in _LISTED else None
     return conjoined(ours, filters), asks
@@ -238,11 +242,21 @@ def _tests(filters: MetadataFilters | None) -> Iterator[MetadataFilter]:
             yield part
 
 
+def _for_words(store: BasePydanticVectorStore, query: VectorStoreQuery) -> bool:
+    # LanceDB's is told once for all queries.
+    return query.mode in _WORDS or getattr(store, "query_type", "vector") != "vector"
+
+
+def _refuse_code_in_ids(store: str, ids: list[str]) -> None:
+    if store not in _STRUCTURED and any(_CODE.search(name) for name in ids):
+        raise InputError(f"an id has a character that {store} would read as a part of its expression")
+
+
 def _refuse_code(store: str, test: MetadataFilter) -> None:
     if not re.fullmatch(r"[A-Za-z_][\w. -]*", test.key):
         raise InputError(f"the filter asks about {test.key!r}, which {store} would read as a part of its expression")
     for value in test.value if isinstance(test.value, list) else [test.value]:
-        if isinstance(value, str) and re.search(r"['\"`\\;\0]|--|/\*", value):
+        if isinstance(value, str) and _CODE.search(value):
             raise InputError(
                 f"the filter compares `{test.key}` with a text that {store} would read as a part of its expression"
             )

@@ -129,7 +129,7 @@ class TamisVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
-        ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
+        ours, asks = plan_for_nodes(self._store, node_ids, filters, kwargs, rewrite, self._layout, self._push)
         with below_the_gate():
             nodes = [] if rewrite.never else self._store.get_nodes(node_ids, ours, **kwargs)
         return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
@@ -139,7 +139,7 @@ class TamisVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
-        ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
+        ours, asks = plan_for_nodes(self._store, node_ids, filters, kwargs, rewrite, self._layout, self._push)
         with below_the_gate():
             nodes = [] if rewrite.never else await self._store.aget_nodes(node_ids, ours, **kwargs)
         return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
