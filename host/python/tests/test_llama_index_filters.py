@@ -26,7 +26,8 @@ from qdrant_client import models
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, allowed, documents, embed
 from tamis._layout import Layout
-from tamis._llama_index.push import asked, metadata_filters
+from tamis._llama_index.asked import asked
+from tamis._llama_index.push import metadata_filters
 from tamis.llama_index import TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
