@@ -12,6 +12,18 @@ Without a request there is a `NoRequestError`.
 
 Callbacks and tracers see what the retrievers and tools here return, and nothing that the gate denies or redacts. That is not so of a retriever
 that another wraps: in LangChain's `ContextualCompressionRetriever` the callbacks of the inner retriever have already seen all that it found.
+LangChain hands a request in `configurable` to what runs in a chain, an agent or a tool; a retriever that calls others without its config does not, and
+there it takes `tamis.acting`, or the constructor.
+
+What to know of the stores:
+
+- A filter of your own can ask about an attribute that the policy redacts. A document from which it redacts what the filter asks about is no hit; where
+  that cannot be told, as of a function or an SQL text, none is from which anything is redacted. The same goes for stores that search for words.
+- A policy that asks which chunk it is, or which folders it is in, denies a document without an id. LanceDB's stores return none: keep one in the metadata,
+  and say where in `fields`.
+- Where a store's own index gives up early, as that of pgvector does without `hnsw.iterative_scan`, `complete` says that it has no more to give.
+- FAISS, `langchain_lancedb` and stores that are not known are not given the policy's filter. Milvus Lite, which is not Milvus, and a Milvus before 2.5 take
+  no parameters in one: set `push_down=False`.
 """
 
 from __future__ import annotations

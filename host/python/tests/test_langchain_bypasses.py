@@ -333,6 +333,21 @@ def test_ids_that_are_missing_or_the_same_decide_nothing(policy: tamis.Policy) -
                 ]
 
 
+def test_a_document_whose_folders_cannot_be_read_is_denied() -> None:
+    anything = tamis.Policy.compile("permit(principal, action, resource);")
+    for folders in ("x", 5, [5], ["x"], ['["Folder"]'], {"Folder": "x"}):
+        found = [
+            Document(page_content=SECRET, metadata={"ancestors": folders}),
+            Document(page_content="open", metadata={"ancestors": ['["Folder","x"]']}),
+        ]
+        gate = TamisGate(retriever=Plain(found=found), policy=anything)
+        assert [document.page_content for document in gate.invoke("x", FOR_BOB)] == ["open"]
+        store = InMemoryVectorStore.from_documents(found, Words())
+        for push_down in (True, False):
+            retriever = TamisRetriever(store=store, policy=anything, push_down=push_down)
+            assert [document.page_content for document in retriever.invoke(SECRET, FOR_BOB)] == ["open"]
+
+
 def test_a_store_that_fails_hands_out_nothing(policy: tamis.Policy) -> None:
     class Failing(Careless):
         def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
