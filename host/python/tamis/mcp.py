@@ -40,7 +40,7 @@ from tamis._chunk import redacted
 from tamis._context import acting, current_request
 from tamis._errors import InputError, NoRequestError
 from tamis._native import Policy, Request, Rewrite
-from tamis._search import BUDGET, Found, arun, widen
+from tamis._search import BUDGET, Asks, Found, arun, widen
 from tamis.tokens import TokenError, TokenVerifier, Verified
 
 _log = logging.getLogger("tamis")
@@ -199,13 +199,15 @@ def add_search(
     name: str = "search",
     description: str = "Finds passages, best first.",
     show: Sequence[str] = (),
+    by_words: bool = True,
     most: int = 20,
     budget: int = BUDGET,
 ) -> None:
     """Adds a tool that searches for words and hands out what the policy allows, and of that the text, the id and the attributes in `show`.
 
     `search` is asked again for more until there are as many as the model wants, at most `most`. It may be async. Its chunks are `tamis.Chunk`
-    or of their shape.
+    or of their shape. That a chunk is found tells that the words are in its text, so that one whose text is redacted is not: unless `by_words=False`
+    says that `search` goes by meaning alone.
     """
 
     fetch = search if inspect.iscoroutinefunction(search) else _in_thread(search)
@@ -213,7 +215,7 @@ def add_search(
     async def find(query: str, k: int = min(5, most)) -> list[Passage]:
         session = policy.session(current_request())
         rewrite = session.rewrite(k)
-        searching = widen(session, rewrite, k, _same, budget=budget)
+        searching = widen(session, rewrite, k, _same, asks=Asks(text=by_words), budget=budget)
         found: Found[Any] = await arun(searching, lambda wanted: fetch(query, wanted, rewrite))
         _log.debug("a search by %s: %d examined, %d denied", session.request.subject, found.examined, found.denied)
         return _passages(found, show)

@@ -63,7 +63,7 @@ def docs(source: Source) -> MCPServer[Any]:
     verifier = TokenVerifier(ISSUER, audience=URL, keys=JWKS, properties=PROPERTIES, agents=AGENTS)
     docs = server("docs", verifier, url=URL, scopes=["docs"])
     add_search(docs, policy, source.search, show=["number", "salary", "name"])
-    add_search(docs, policy, source.asearch, name="asearch", most=50)
+    add_search(docs, policy, source.asearch, name="asearch", show=["name", "salary"], by_words=False, most=50)
 
     @tool(docs)
     async def whoami() -> str:
@@ -153,9 +153,15 @@ async def test_each_finds_what_they_may_read(address: str, name: str, mode: str)
 
 
 async def test_what_is_redacted_is_not_in_the_result(address: str) -> None:
-    result = await call(address, token(**HELENS), "search", query="person ann")
+    result = await call(address, token(**HELENS), "asearch", query="person ann")
     assert passages(result)[0] == {"id": "chunk60", "text": None, "attributes": {"name": "ann"}}
     assert SECRET not in everything(result)
+
+
+async def test_nor_is_what_only_its_words_could_have_found(address: str) -> None:
+    result = await call(address, token(**HELENS), "search", query=f"person ann {SECRET}", k=20)
+    assert passages(result)
+    assert "chunk60" not in everything(result)
 
 
 async def test_nothing_is_said_of_what_was_denied(address: str) -> None:

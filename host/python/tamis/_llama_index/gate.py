@@ -43,6 +43,7 @@ class Gate:
         self.layout = layout
         self._released: dict[int, BaseNode] = {}
         self._refused: dict[int, BaseNode] = {}
+        self._partly: dict[int, BaseNode] = {}
         self._children: dict[int, Any] = {}
 
     def chunk(self, node: BaseNode) -> Chunk | None:
@@ -54,12 +55,13 @@ class Gate:
         unknown = [node for node in nodes if not self._knows(node)]
         decisions = iter(decide(self.session, [self.chunk(node) for node in unknown]))
         return [
-            self._known(node) if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes
+            self._known(node, asks) if self._knows(node) else self._decided(node, next(decisions), asks)
+            for node in nodes
         ]
 
-    def filter_scored(self, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    def filter_scored(self, nodes: Sequence[NodeWithScore], asks: Asks = NOTHING) -> list[NodeWithScore]:
         """What may be handed out of these, in their order."""
-        kept = self.filter([scored.node for scored in nodes])
+        kept = self.filter([scored.node for scored in nodes], asks)
         return [
             NodeWithScore(node=node, score=scored.score)
             for scored, node in zip(nodes, kept, strict=True)
@@ -69,6 +71,8 @@ class Gate:
     def release(self, node: BaseNode, decision: Decision) -> BaseNode:
         """A copy of an allowed node, without what the decision redacts, and without other nodes."""
         released = self.remember(strip(node, self.layout.visible(node.metadata, decision), decision))
+        if decision.redacted or decision.redacts_text:
+            self._partly[id(released)] = released
         if isinstance(node, IndexNode) and node.obj is not None:
             self._children[id(released)] = node.obj
         return released
@@ -90,7 +94,9 @@ class Gate:
     def _knows(self, node: BaseNode) -> bool:
         return self._released.get(id(node)) is node or self._refused.get(id(node)) is node
 
-    def _known(self, node: BaseNode) -> BaseNode | None:
+    def _known(self, node: BaseNode, asks: Asks) -> BaseNode | None:
+        if asks.attributes is None and id(node) in self._partly:
+            return None
         return self._released.get(id(node))
 
     def _decided(self, node: BaseNode, decision: Decision | None, asks: Asks) -> BaseNode | None:
