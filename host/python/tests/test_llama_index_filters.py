@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.indices.vector_store.retrievers import VectorIndexAutoRetriever
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, TextNode
 from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreInfo
 from llama_index.core.vector_stores.types import (
     FilterOperator,
@@ -358,6 +360,58 @@ def test_what_lacks_attributes_is_denied(metadata: dict[str, Any], policy: tamis
             return VectorStoreQueryResult(nodes=made, similarities=[1.0, 1.0], ids=["a", "b"])
 
     assert [made.get_content() for made in found(TamisVectorStore(Some(), policy, request=BOB))] == ["vacuum page"]
+
+
+def cycle() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+ODD = {
+    "bytes": b"0",
+    "a set": {0},
+    "a time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    "an object": object(),
+    "a cycle": cycle(),
+    "infinite": float("inf"),
+    "huge": 1 << 70,
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_values_that_json_does_not_have(odd: str, policy: tamis.Policy) -> None:
+    """Where the policy reads one the node is denied, and no other; where it does not nobody looks."""
+
+    class Some(SimpleVectorStore):
+        def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+            read = TextNode.model_construct(
+                **{**node("odd page", OPEN).__dict__, "metadata": {**OPEN, "level": ODD[odd]}}
+            )
+            unread = TextNode.model_construct(**{**node("page", OPEN).__dict__, "metadata": {**OPEN, "more": ODD[odd]}})
+            return VectorStoreQueryResult(nodes=[read, unread], similarities=[1.0, 1.0], ids=["a", "b"])
+
+    (made,) = found(TamisVectorStore(Some(), policy, request=BOB))
+    assert made.metadata["more"] is ODD[odd]
+
+
+async def test_a_search_that_is_given_up_hands_out_nothing(policy: tamis.Policy) -> None:
+    made = index(SimpleVectorStore())
+
+    class Slow(SimpleVectorStore):
+        async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+            await asyncio.sleep(0 if done else 30)
+            return self.query(query, **kwargs)
+
+    done: list[int] = []
+    slow = Slow(made.vector_store.data)  # type: ignore[attr-defined]
+    made._vector_store = TamisVectorStore(slow, policy, request=BOB, docstore=made.docstore)
+    retriever = TamisRetriever(made.as_retriever(similarity_top_k=5), policy, request=BOB)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await retriever.aretrieve(QUERY)
+    done.append(1)
+    check(await retriever.aretrieve(QUERY))
 
 
 def test_the_budget_ends_a_search(policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:
