@@ -46,7 +46,8 @@ from pydantic import Field
 
 from tamis._errors import InputError
 from tamis._langchain_gate import TamisCompressor, TamisGate, filter_documents, redacted, request_of
-from tamis._langchain_stores import Narrowed, Wanted, narrowed
+from tamis._langchain_narrow import Narrowed, Wanted
+from tamis._langchain_stores import narrowed
 from tamis._langchain_tools import guard_tool, search_tool
 from tamis._layout import Layout
 from tamis._native import Policy, Request
@@ -73,7 +74,7 @@ _HARMLESS = frozenset({"consistency", "namespace", "param", "score_threshold", "
 class TamisRetriever(BaseRetriever):
     """The best k documents of a vector store that the person may read.
 
-    Stores that it knows (in memory, Qdrant, Chroma, PGVector, Milvus, Pinecone, Weaviate, FAISS, LanceDB) are given the policy's filter in their
+    Stores that it knows (in memory, Qdrant, Chroma, PGVector, PGVectorStore, Milvus, Pinecone, Weaviate, FAISS, LanceDB) are given the policy's filter in their
     own language. Whatever the store returns is gated, and more is fetched until k documents are found, the store has no more, or the budget is spent.
     """
 

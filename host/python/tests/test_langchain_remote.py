@@ -12,7 +12,8 @@ from langchain_stores import Words, milvus, qdrant
 
 import tamis
 from conftest import BOB, HELEN, documents
-from tamis._langchain_stores import Wanted, narrowed
+from tamis._langchain_narrow import Wanted
+from tamis._langchain_stores import narrowed
 from tamis._layout import Layout
 from tamis.langchain import TamisRetriever
 
