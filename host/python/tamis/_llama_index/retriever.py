@@ -22,7 +22,7 @@ from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
-from tamis._errors import InputError
+from tamis._errors import HostError, InputError
 from tamis._layout import Layout
 from tamis._llama_index.candidates import Names, same
 from tamis._llama_index.documents import GuardedDocuments
@@ -114,16 +114,16 @@ class TamisRetriever(BaseRetriever):
 
     def _entered(self) -> TamisRetriever:
         """This retriever with the gate of one call."""
-        if self._gate is not None:
-            return self
         entered = copy.copy(self)
-        entered._gate = Gate(asking(self._policy, self._request), self._layout)
+        entered._gate = self._gate or Gate(asking(self._policy, self._request), self._layout)
         return entered
 
     def _guarded(self) -> tuple[Gate, BaseRetriever]:
         entered = self._entered()
-        assert entered._gate is not None
-        return entered._gate, entered._inside(entered._retriever)
+        gate = entered._gate
+        if gate is None:
+            raise HostError("a call has no gate")
+        return gate, entered._inside(self._retriever)
 
     def _child(self, scored: NodeWithScore) -> Any:
         if self._gate is None or not isinstance(scored.node, IndexNode):
