@@ -15,13 +15,16 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from llama_index.core.vector_stores import SimpleVectorStore
+from llama_stores import index
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
-from test_tokens import ISSUER, JWKS, confused, signed
+from test_tokens import ISSUER, JWKS, claims, confused, raw, signed
 
 import tamis
 from conftest import BOB, POLICY, SECRET, allowed, documents, embed, similarity
+from tamis.llama_index import TamisRetriever
 from tamis.mcp import IDENTITY, add_search, server, token_request, tool
 from tamis.tokens import TokenVerifier
 
@@ -74,6 +77,18 @@ def docs(source: Source) -> MCPServer[Any]:
     def whoami_sync(of: str = "x") -> str:
         """Who asks."""
         return repr((tamis.current_request().subject, tamis.current_request().actors))
+
+    retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
+
+    @tool(docs)
+    async def find(query: str) -> list[str]:
+        """Finds passages."""
+        return [found.get_content() for found in await retriever.aretrieve(query)]
+
+    @tool(docs)
+    def find_sync(query: str) -> list[str]:
+        """Finds passages."""
+        return [found.get_content() for found in retriever.retrieve(query)]
 
     @docs.tool()
     def unguarded() -> str:
@@ -150,6 +165,14 @@ async def test_each_finds_what_they_may_read(address: str, name: str, mode: str)
         assert passage["attributes"] == ({"number": chunk.attributes["number"]} if name == "search" else {})
     assert SECRET not in everything(result)
     assert SECRET in everything(await call(address, token(**ALICES), name, query=SECRET + " vacuum"))
+
+
+@pytest.mark.parametrize("name", ["find", "find_sync"])
+async def test_a_guarded_retriever_in_a_tool_knows_who_asks(address: str, name: str) -> None:
+    bobs = passages(await call(address, token(**BOBS), name, query=f"{SECRET} vacuum"))
+    assert len(bobs) == 5
+    assert SECRET not in "".join(map(str, bobs))
+    assert SECRET in everything(await call(address, token(**ALICES), name, query="vacuum"))
 
 
 async def test_what_is_redacted_is_not_in_the_result(address: str) -> None:
@@ -289,8 +312,6 @@ BAD: dict[str, Any] = {
 
 
 def _unsigned() -> str:
-    from test_tokens import claims, raw
-
     return raw({"alg": "none", "typ": "JWT", "kid": "r1"}, claims(aud=URL, tid="acme", clearance=9, scope="docs"))
 
 
