@@ -29,6 +29,8 @@ class Narrowed:
     """What the caller's filter, and words that the store searches for, ask about."""
     drops: bool = True
     """Whether the store may leave out some of what it finds."""
+    capped: bool = False
+    """Whether it gives no more than so many, however many are asked for."""
     id_field: str | None = None
     """Where in the metadata the store returns the id, if it is not a document's own."""
 

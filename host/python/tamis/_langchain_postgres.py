@@ -44,9 +44,9 @@ def pgvectorstore(store: Any, wanted: Wanted) -> Narrowed:
     ours, exact = wanted.native("postgres", wanted.layout.attributes_only())
     if make is None:
         return Narrowed(store, given("filter", wanted.only() or None), exact and ours is None)
-    asked = wanted.asks("chroma")
-    if inner.hybrid_search_config is not None:
-        asked = replace(asked, text=True)
+    # A search for words too, which fetches as many as it is configured to.
+    is_hybrid = inner.hybrid_search_config is not None
+    asked = replace(wanted.asks("chroma"), text=True) if is_hybrid else wanted.asks("chroma")
     clauses = [make(own) for own in wanted.filters if own]
     column = _metadata_of(inner)
     if ours is not None and column is not None:
@@ -54,18 +54,18 @@ def pgvectorstore(store: Any, wanted: Wanted) -> Narrowed:
     else:
         exact = exact and ours is None
     if not clauses:
-        return Narrowed(store, {}, exact, asked)
+        return Narrowed(store, {}, exact, asked, capped=is_hybrid)
     joined = (
         " AND ".join(f"({text})" for text, _ in clauses),
-        {name: value for _, given in clauses for name, value in given.items()},
+        {name: value for _, values in clauses for name, value in values.items()},
     )
-    if len(joined[1]) < sum(len(given) for _, given in clauses):
+    if len(joined[1]) < sum(len(values) for _, values in clauses):
         raise InputError("two filters have a parameter of the same name")
     # The store makes a clause of every filter that it is given. This copy makes this one.
     narrow, narrow_inner = copy.copy(store), copy.copy(inner)
     narrow_inner._create_filter_clause = lambda _: joined
     narrow._PGVectorStore__vs = narrow_inner
-    return Narrowed(narrow, {"filter": {"tamis": True}}, exact, asked)
+    return Narrowed(narrow, {"filter": {"tamis": True}}, exact, asked, capped=is_hybrid)
 
 
 def _metadata_of(inner: Any) -> str | None:

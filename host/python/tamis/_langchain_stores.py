@@ -129,7 +129,8 @@ def _milvus(store: Any, wanted: Wanted) -> Narrowed:
     )
     if "filter_params" in arguments and store._is_multi_vector:
         raise InputError("a search for several vectors takes no parameters in its filter")
-    return Narrowed(store, arguments, exact, asked, id_field=store._primary_field)
+    # Of each of several vectors it fetches as many as it is told to, or 4.
+    return Narrowed(store, arguments, exact, asked, capped=store._is_multi_vector, id_field=store._primary_field)
 
 
 def _lancedb_of_community(store: Any, wanted: Wanted) -> Narrowed:

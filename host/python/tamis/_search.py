@@ -89,11 +89,13 @@ def widen(
     budget: int = BUDGET,
     first: int = 0,
     drops: bool = False,
+    capped: bool = False,
 ) -> Generator[int, Sequence[Item], Found[Item]]:
     """Finds the best `k` items that the session's request may read.
 
     Each number that it yields is how many candidates to fetch from the best on, none left out; it is sent what there is. An answer that is
-    shorter says that the store has no more; one of a store that `drops` some of what it finds only if it is not longer when more are asked for.
+    shorter says that the store has no more; one of a store that `drops` some of what it finds only if it is not longer when more are asked for, and
+    of one that is `capped`, so that it gives no more than so many, not even then.
     `chunk` makes of an item what the gate decides on, or None, which is denied, of one that cannot be read. `rewrite` is the session's own; the
     caller gives it to the store as well as the store takes it, and says with `exact` whether the store then leaves out all that the filter does
     not match. At least `first` are fetched at first. If the policy allows nothing, nothing is fetched.
@@ -112,9 +114,9 @@ def widen(
         candidates = (yield wanted)[:budget]
         # All over again: an approximate index may rank others first when it is asked for more.
         hits, examined, denied = _gate(session, candidates, k, chunk, asks)
-        is_all = len(candidates) < wanted and (not drops or len(candidates) <= before)
-        has_all = len(hits) == k or is_all
-        if has_all or wanted >= budget:
+        is_last = len(candidates) < wanted and (not (drops or capped) or len(candidates) <= before)
+        has_all = len(hits) == k or (is_last and not capped)
+        if has_all or is_last or wanted >= budget:
             break
         before = len(candidates)
         wanted = min(2 * wanted, budget)

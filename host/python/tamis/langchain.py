@@ -152,7 +152,15 @@ class TamisRetriever(BaseRetriever):
             return layout.chunk(document.metadata, plan.id_of(document))
 
         steps = widen(
-            session, rewrite, k, chunk, exact=plan.exact, asks=plan.asks, budget=self.budget, drops=plan.drops
+            session,
+            rewrite,
+            k,
+            chunk,
+            exact=plan.exact,
+            asks=plan.asks,
+            budget=self.budget,
+            drops=plan.drops,
+            capped=plan.capped,
         )
         return plan, steps, layout
 

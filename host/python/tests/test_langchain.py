@@ -206,6 +206,20 @@ def test_postgres_takes_values_of_every_type(name: str, address: str) -> None:
     assert (found.denied, found.exact) == (0, True)
 
 
+def test_pgvectorstore_searching_for_words_too(address: str, policy: tamis.Policy) -> None:
+    from langchain_postgres.v2.hybrid_search_config import HybridSearchConfig
+
+    store: Any = pgvectorstore(DOCUMENTS, address)
+    store._PGVectorStore__vs.hybrid_search_config = HybridSearchConfig()
+    retriever = TamisRetriever(store=store, policy=policy, k=20)
+    for query in ("vacuum", f"ann {SECRET}"):
+        found = retriever.search(query, request=tamis.Request(HELEN))
+        # It gives no more than its configuration says, so that nobody knows whether these are all.
+        assert 0 < len(found.hits) < 10
+        assert not found.complete
+        assert {hit.item.metadata["kind"] for hit in found.hits} == {"page"}
+
+
 def test_pgvectorstore_ignores_what_is_no_dict(address: str, policy: tamis.Policy) -> None:
     retriever = TamisRetriever(store=pgvectorstore(DOCUMENTS, address), policy=policy, request=tamis.Request(BOB))
     with pytest.raises(tamis.InputError, match="dict"):
