@@ -290,6 +290,9 @@ def test_what_is_redacted_goes_from_where_it_is_kept() -> None:
         {"id": {"constant": "x"}},
         {"ancestors": {}},
         {"entity_type": "Chunk"},
+        {"entity_type": {"field": None}},
+        {"id": {"absent": False}},
+        {"id": {"field": "a", "absent": True}},
     ],
 )
 def test_a_map_of_another_shape_is_refused(fields: dict[str, Any]) -> None:
