@@ -26,6 +26,7 @@ BATCH = 1024
 """How many are decided at once, so that one call stays within its deadline."""
 
 Item = TypeVar("Item")
+Ask = TypeVar("Ask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def widen(
     exact = exact and rewrite.exact
     if rewrite.never:
         return Found([], True, 0, 0, rewrite.exact, session.generation)
-    wanted = min(max(first, k if exact else max(2 * k, WIDE)), budget)
+    wanted = min(max(first, k if exact else wide_page(k)), budget)
     before = 0
     while True:
         candidates = (yield wanted)[:budget]
@@ -129,6 +130,11 @@ def widen(
         )
         exact = False
     return Found(hits, has_all, examined, denied, exact, session.generation)
+
+
+def wide_page(k: int) -> int:
+    """How many candidates are asked for at first where many of them may be denied."""
+    return max(2 * k, WIDE)
 
 
 def check_k(k: int) -> None:
@@ -176,8 +182,8 @@ def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision |
     return [None if chunk is None else next(left) for chunk in chunks]
 
 
-def run(search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[int], Sequence[Item]]) -> Found[Item]:
-    """Runs a search over a store that answers at once."""
+def run(search: Generator[Ask, Sequence[Item], Found[Item]], fetch: Callable[[Ask], Sequence[Item]]) -> Found[Item]:
+    """Runs a search, of `widen` or one made of such, over a store that answers at once."""
     try:
         wanted = next(search)
         while True:
@@ -187,7 +193,7 @@ def run(search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[in
 
 
 async def arun(
-    search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[int], Awaitable[Sequence[Item]]]
+    search: Generator[Ask, Sequence[Item], Found[Item]], fetch: Callable[[Ask], Awaitable[Sequence[Item]]]
 ) -> Found[Item]:
     """Runs a search over a store that is awaited."""
     try:

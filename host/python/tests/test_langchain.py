@@ -90,11 +90,12 @@ def test_the_nearest_that_the_person_may_read(
     name, vectors = store
     request = PEOPLE[person]
     retriever = TamisRetriever(store=vectors, policy=policy, k=8, push_down=name != "milvus")
-    found = retriever.search(query, request=tamis.Request(request))
-    check(request, query, 8, [hit.item for hit in found.hits])
-    assert found.complete
+    for _ in range(2):
+        found = retriever.search(query, request=tamis.Request(request))
+        check(request, query, 8, [hit.item for hit in found.hits])
+        assert found.complete
     if person == "bob" and query != "the weather":
-        # Of all, he may read one in six.
+        # Of all, he may read one in six, which is known by now.
         assert (found.denied == 0) == (name in NARROWED)
 
 
@@ -199,7 +200,12 @@ def test_postgres_takes_values_of_every_type(name: str, address: str) -> None:
     properties = {"most": most, "groups": [odd, "other"]}
     request = {"subject": {"type": "User", "id": "u", "properties": properties}, "action": {"name": "read"}}
     retriever = TamisRetriever(
-        store=SERVED[name](made, address), policy=policy, k=2, request=tamis.Request(request), fields={"admitted": True}
+        store=SERVED[name](made, address),
+        policy=policy,
+        k=2,
+        request=tamis.Request(request),
+        fields={"admitted": True},
+        wide_first=False,
     )
     found = retriever.search("text")
     assert {hit.item.metadata["number"] for hit in found.hits} == {0, 5}
@@ -293,10 +299,12 @@ def test_what_a_search_reports(policy: tamis.Policy, tmp_path: Path) -> None:
     store = in_memory(DOCUMENTS, tmp_path)
     retriever = TamisRetriever(store=store, policy=policy, k=4, request=tamis.Request(BOB), report=reports.append)
     retriever.invoke("vacuum")
+    retriever.invoke("vacuum")
     retriever.budget, retriever.push_down = 6, False
     assert retriever.invoke("vacuum") == []
     # So near to the question is nothing that he may read.
     assert [(len(found.hits), found.complete, found.examined, found.denied) for found in reports] == [
+        (4, True, 36, 32),
         (4, True, 4, 0),
         (0, False, 6, 6),
     ]
