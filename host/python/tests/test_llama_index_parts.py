@@ -35,6 +35,9 @@ from llama_watch import QUERY, check, model, texts, watching
 
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, allowed, embed
+from tamis._layout import Layout
+from tamis._llama_index.documents import GuardedDocuments
+from tamis._llama_index.gate import Gate
 from tamis.llama_index import TamisPostprocessor, TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
@@ -242,6 +245,28 @@ async def test_parents_that_replace_their_children(
         assert "globex" not in place
 
 
+async def test_what_stands_for_a_denied_document_is_not_handed_out() -> None:
+    """Not even by a policy that allows whatever it knows nothing of."""
+    lenient = tamis.Policy.compile(
+        'permit(principal, action, resource); forbid(principal, action, resource) when { resource has tenant && resource.tenant == "globex" };'
+    )
+    page, neighbour = node("vacuum page", {**OPEN, "more": 1}), secret()
+    docstore = SimpleDocumentStore()
+    docstore.add_documents([page, neighbour])
+    gate = Gate(lenient.session(BOB), Layout())
+    documents = GuardedDocuments(docstore, gate)
+    for denied in (documents.get_document(neighbour.node_id), await documents.aget_document(neighbour.node_id)):
+        assert denied.get_content() == ""
+        assert denied.metadata == {}
+        assert gate.filter([denied]) == [None]
+    assert documents.get_nodes([page.node_id, neighbour.node_id]) == await documents.aget_nodes([page.node_id])
+    assert documents.get_node_dict({0: page.node_id, 1: neighbour.node_id}).keys() == {0}
+    assert documents.get_node(neighbour.node_id, raise_error=False) is None
+    with pytest.raises(ValueError, match="not found"):
+        documents.get_node(neighbour.node_id)
+    assert gate.filter([TextNode(text="")]) != [None], "which one that stands for nothing is"
+
+
 def test_retrievers_whose_models_read_first_are_refused(policy: tamis.Policy) -> None:
     made = index(SimpleVectorStore())
     engine = made.as_query_engine(llm=model())
@@ -325,7 +350,8 @@ def test_what_was_found_by_a_redacted_word_is_not_handed_out(policy: tamis.Polic
     from llama_index.core import SimpleKeywordTableIndex
     from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
 
-    table = SimpleKeywordTableIndex(nodes(), llm=model()).as_retriever()
+    index_of_words = SimpleKeywordTableIndex(nodes(), llm=model(), max_keywords_per_chunk=100)
+    table = index_of_words.as_retriever(num_chunks_per_query=100)
     bm25 = BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60)
     for inner in (bm25, table):
         check(TamisRetriever(inner, policy, request=BOB).retrieve("weather page"))
