@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tamis._condition import one_condition
 from tamis._errors import InputError
 from tamis._search import ANYTHING, NOTHING, Asks
 
@@ -80,7 +81,7 @@ def both(dialect: str, ours: Any, theirs: Any) -> Any:
         case "elasticsearch" | "opensearch":
             return {"bool": {"filter": [ours, dict(_mapping(theirs))]}}
         case "lancedb":
-            return f"({ours}) AND ({_one_condition(dialect, _equalities(theirs))})"
+            return f"({ours}) AND ({one_condition(dialect, _equalities(theirs))})"
         case "milvus":
             text, values = _with_parameters(dialect, theirs)
             return Expression(f"({ours.filter}) and ({text})", {**ours.filter_params, **values}) if text else ours
@@ -106,7 +107,7 @@ def _alone(dialect: str, theirs: Any) -> Any:
         case "qdrant":
             return _qdrant(theirs)
         case "lancedb":
-            return _one_condition(dialect, _equalities(theirs))
+            return one_condition(dialect, _equalities(theirs))
         case "milvus":
             return Expression(*_with_parameters(dialect, theirs))
         case _ if dialect in _SQL:
@@ -252,7 +253,7 @@ def _with_parameters(dialect: str, theirs: Any) -> tuple[str, dict[str, Any]]:
         raise _wrong("a text, or a text and a dict of its parameters", theirs)
     if OURS in text or any(str(name).startswith(OURS) for name in values):
         raise InputError(f"the filter names a parameter that begins with `{OURS}`; those are the policy's")
-    return _one_condition(dialect, text) if text.strip() else "", values
+    return one_condition(dialect, text) if text.strip() else "", values
 
 
 def _equalities(theirs: Any) -> str:
@@ -275,57 +276,6 @@ def _equalities(theirs: Any) -> str:
             )
         parts.append(f"{name} = {literal}")
     return " AND ".join(parts)
-
-
-# Outside of quotes, what could be read in another way than below, or begins what could: comments, statements, quotes of other kinds.
-_ODD = {
-    "lancedb": r"--|/\*|[;\\\"$\0]",
-    "milvus": r"--|//|/\*|[;\\#`\0]",
-    "postgres": r"--|/\*|[;\\`$\0]|%(?!%|\([A-Za-z_]\w*\)s)",
-    "duckdb": r"--|/\*|[;\\`?\0]|\$(?![A-Za-z_]\w*(?![\w$]))",
-    "sqlite": r"--|/\*|[;\\\[\]?$@#\0]|:(?![A-Za-z_]\w*(?![\w(:$]))",
-}
-_QUOTES = {"lancedb": "'`", "milvus": "'\"", "postgres": "'\"", "duckdb": "'\"", "sqlite": "'\"`"}
-_BRACKETS = {")": "(", "]": "[", "}": "{"}
-
-
-def _one_condition(dialect: str, text: str) -> str:
-    """The text, if parentheses around it hold all of it. Otherwise it is refused: so is what is harmless, but odd."""
-    dialect = dialect.removesuffix("-columns")
-    odd = re.compile(_ODD[dialect], re.ASCII)
-    opened: list[str] = []
-    place = 0
-    while place < len(text):
-        character = text[place]
-        if character in _QUOTES[dialect]:
-            end = text.find(character, place + 1)
-            if end < 0:
-                raise InputError(f"the filter has a {character} that is never closed")
-            # There are databases that take a backslash for an escape, and psycopg reads percent signs in quotes too.
-            quoted = (
-                re.sub(r"%%|%\([A-Za-z_]\w*\)s", "", text[place:end], flags=re.ASCII)
-                if dialect == "postgres"
-                else text[place:end]
-            )
-            if "\\" in quoted or "\0" in quoted or (dialect == "postgres" and "%" in quoted):
-                raise InputError(
-                    "the filter has a character in quotes that may not mean itself: give it as a parameter"
-                )
-            place = end + 1
-            continue
-        if found := odd.match(text, place):
-            raise InputError(f"the filter has a `{found[0]}`, after which it could be read in another way")
-        if character == "%" and dialect == "postgres":
-            # Both of `%%`, or the whole place of a parameter.
-            place = text.index("s", text.index(")", place)) if text[place + 1] == "(" else place + 1
-        elif character in "([{":
-            opened.append(character)
-        elif character in ")]}" and (not opened or opened.pop() != _BRACKETS[character]):
-            raise InputError(f"the filter has a `{character}` that nothing opens")
-        place += 1
-    if opened:
-        raise InputError(f"the filter has a `{opened[-1]}` that is never closed")
-    return text
 
 
 def _names_of_mapping(theirs: object, names: set[str]) -> bool:

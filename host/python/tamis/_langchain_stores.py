@@ -2,83 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from tamis._clients import Sql, asks, every, native
-from tamis._dialect import Dialect
 from tamis._errors import InputError
-from tamis._layout import Layout
-from tamis._native import Policy, Rewrite
+from tamis._langchain_narrow import Narrowed, Wanted, given
+from tamis._langchain_postgres import pgvector, pgvectorstore
 from tamis._search import ANYTHING, NOTHING, Asks
-
-
-@dataclass(frozen=True, slots=True)
-class Narrowed:
-    """A store, and what to give to its `similarity_search` besides the query and k."""
-
-    store: VectorStore
-    arguments: dict[str, Any]
-    exact: bool = False
-    """Whether the store then leaves out all that the policy's filter does not match."""
-    asks: Asks = ANYTHING
-    """What the caller's filter, and words that the store searches for, ask about."""
-    drops: bool = True
-    """Whether the store may leave out some of what it finds."""
-    id_field: str | None = None
-    """Where in the metadata the store returns the id, if it is not a document's own."""
-
-    def id_of(self, document: Document) -> str | None:
-        """The id of a document. A policy that asks which chunk it is, or what it is in, denies one without."""
-        found = document.id if self.id_field is None else document.metadata.get(self.id_field)
-        return None if found is None else str(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a search is narrowed by."""
-
-    policy: Policy
-    rewrite: Rewrite
-    layout: Layout
-    filters: Sequence[Any]
-    """The caller's own, in the store's language."""
-    push_down: bool
-
-    def pushes(self) -> bool:
-        """Whether there is something of the policy's to give to the store."""
-        return self.push_down and not self.rewrite.always
-
-    def native(self, dialect: Dialect, fields: Mapping[str, Any] | None = None) -> tuple[Any, bool]:
-        """The policy's filter for a store, and whether it is exact there; None if there is nothing to give to it."""
-        if not self.pushes():
-            return None, self.rewrite.always
-        translation = self.rewrite.translate(dialect, self.layout.fields if fields is None else fields)
-        return native(dialect, translation.native), translation.exact
-
-    def joined(self, dialect: Dialect, ours: Any) -> Any:
-        """The policy's filter and the caller's own."""
-        return every(dialect, ours, self.filters)
-
-    def asks(self, dialect: Dialect, inside: str = "") -> Asks:
-        """What the caller's own ask about."""
-        names: frozenset[str] | None = frozenset()
-        for own in self.filters:
-            told = self.layout.places(asks(dialect, own, inside).attributes)
-            names = None if names is None or told is None else names | told
-        return Asks(names, text=names is None)
-
-    def only(self) -> Any:
-        """The caller's own filter, for a store that is not known to take more than one; None if there is none."""
-        if len(self.filters) > 1:
-            raise InputError("both the retriever and the call have a filter, and how the store joins them is not known")
-        return self.filters[0] if self.filters else None
 
 
 def narrowed(store: VectorStore, wanted: Wanted) -> Narrowed:
@@ -89,11 +24,7 @@ def narrowed(store: VectorStore, wanted: Wanted) -> Narrowed:
             return known(store, wanted)
     own = wanted.only()
     # It may search for words.
-    return Narrowed(store, _given("filter", own), asks=Asks(text=True) if own is None else ANYTHING)
-
-
-def _given(name: str, value: Any) -> dict[str, Any]:
-    return {} if value is None else {name: value}
+    return Narrowed(store, given("filter", own), asks=Asks(text=True) if own is None else ANYTHING)
 
 
 def _in_memory(store: Any, wanted: Wanted) -> Narrowed:
@@ -140,7 +71,7 @@ def _qdrant(store: Any, wanted: Wanted) -> Narrowed:
     asked = wanted.asks("qdrant", metadata)
     if getattr(store.retrieval_mode, "value", None) != "dense":
         asked = replace(asked, text=True)
-    return Narrowed(store, _given("filter", wanted.joined("qdrant", ours)), exact, asked, drops=False, id_field="_id")
+    return Narrowed(store, given("filter", wanted.joined("qdrant", ours)), exact, asked, drops=False, id_field="_id")
 
 
 def _nested(condition: Any, name: str) -> Any:
@@ -165,19 +96,19 @@ def _nested(condition: Any, name: str) -> Any:
 
 def _chroma(store: Any, wanted: Wanted) -> Narrowed:
     ours, exact = wanted.native("chroma")
-    return Narrowed(store, _given("filter", wanted.joined("chroma", ours)), exact, wanted.asks("chroma"))
+    return Narrowed(store, given("filter", wanted.joined("chroma", ours)), exact, wanted.asks("chroma"))
 
 
 def _pinecone(store: Any, wanted: Wanted) -> Narrowed:
     ours, exact = wanted.native("pinecone")
-    return Narrowed(store, _given("filter", wanted.joined("pinecone", ours)), exact, wanted.asks("pinecone"))
+    return Narrowed(store, given("filter", wanted.joined("pinecone", ours)), exact, wanted.asks("pinecone"))
 
 
 def _weaviate(store: Any, wanted: Wanted) -> Narrowed:
     ours, exact = wanted.native("weaviate")
     # A hybrid search, for words too.
     asked = replace(wanted.asks("weaviate"), text=True)
-    arguments = {"return_uuids": True, **_given("filters", wanted.joined("weaviate", ours))}
+    arguments = {"return_uuids": True, **given("filters", wanted.joined("weaviate", ours))}
     return Narrowed(store, arguments, exact, asked, id_field="uuid")
 
 
@@ -194,38 +125,12 @@ def _milvus(store: Any, wanted: Wanted) -> Narrowed:
         ours, exact = None, exact and ours is None
     joined = wanted.joined("milvus", ours)
     arguments = (
-        {} if joined is None else {"expr": joined.filter, **_given("filter_params", joined.filter_params or None)}
+        {} if joined is None else {"expr": joined.filter, **given("filter_params", joined.filter_params or None)}
     )
     if "filter_params" in arguments and store._is_multi_vector:
         raise InputError("a search for several vectors takes no parameters in its filter")
-    return Narrowed(store, arguments, exact, asked, id_field=store._primary_field)
-
-
-def _pgvector(store: Any, wanted: Wanted) -> Narrowed:
-    asked = wanted.asks("chroma")
-    ours, exact = wanted.native("postgres", wanted.layout.attributes_only())
-    make = getattr(store, "_create_filter_clause", None)
-    if make is None or not store.use_jsonb:
-        return Narrowed(store, _given("filter", wanted.only() or None), exact and ours is None, asked, drops=False)
-    import sqlalchemy
-
-    clauses = [make(own) for own in wanted.filters if own]
-    if ours is not None:
-        column = f'"{store.EmbeddingStore.__tablename__}"."cmetadata"'
-        clauses.insert(0, sqlalchemy.text(_of_sqlalchemy(ours, column)).bindparams(**ours.parameters))
-    if not clauses:
-        return Narrowed(store, {}, exact, asked, drops=False)
-    joined = sqlalchemy.and_(*clauses)
-    # The store makes a clause of every filter that it is given. This copy makes this one.
-    narrow = copy.copy(store)
-    narrow._create_filter_clause = lambda _: joined
-    return Narrowed(narrow, {"filter": {"tamis": True}}, exact, asked, drops=False)
-
-
-def _of_sqlalchemy(sql: Sql, column: str) -> str:
-    """The condition as SQLAlchemy's `text` reads it, with another column for the attributes."""
-    text = re.sub(r"%\((\w+)\)s", r"(:\1)", sql.text).replace("%%", "%")
-    return text.replace('"attributes"', column)
+    # Of each of several vectors it fetches as many as it is told to, or 4.
+    return Narrowed(store, arguments, exact, asked, capped=store._is_multi_vector, id_field=store._primary_field)
 
 
 def _lancedb_of_community(store: Any, wanted: Wanted) -> Narrowed:
@@ -268,7 +173,8 @@ _KNOWN: dict[str, Callable[[Any, Wanted], Narrowed]] = {
     "langchain_lancedb.LanceDB": _lancedb,
     "langchain_milvus.Milvus": _milvus,
     "langchain_pinecone.PineconeVectorStore": _pinecone,
-    "langchain_postgres.PGVector": _pgvector,
+    "langchain_postgres.PGVector": pgvector,
+    "langchain_postgres.PGVectorStore": pgvectorstore,
     "langchain_qdrant.QdrantVectorStore": _qdrant,
     "langchain_weaviate.WeaviateVectorStore": _weaviate,
 }

@@ -35,12 +35,18 @@ class Layout:
             raise InputError(f"fields: `{next(iter(given))}` is none of {', '.join(self.fields)}")
         for name, ways in _PLACES.items():
             place = self.fields[name]
-            if not isinstance(place, Mapping) or len(place) != 1 or next(iter(place)) not in ways:
+            way, value = next(iter(place.items()), ("", None)) if isinstance(place, Mapping) else ("", None)
+            is_meant = value is True if way == "absent" else isinstance(value, str)
+            if way not in ways or len(place) != 1 or not is_meant:
                 raise InputError(f"fields: `{name}` must be one of {', '.join(f'{{{way!r}: …}}' for way in ways)}")
         try:
             self._mapped = [(tuple(entry["attr"]), tuple(entry["field"])) for entry in self.fields["attributes"]]
         except (KeyError, TypeError) as error:
             raise InputError("fields: `attributes` must be a list of {'attr': [names], 'field': [names]}") from error
+        self._type = self.fields["entity_type"].get("constant", "Chunk")
+        self._type_field = self.fields["entity_type"].get("field")
+        self._id_field = self.fields["id"].get("field")
+        self._ancestors_field = self.fields["ancestors"].get("field")
 
     def chunk(self, metadata: Mapping[str, Any], id: str | None) -> Chunk | None:
         """What the gates decide on. None where the place of the type, the id or the ancestors holds something else."""
@@ -51,18 +57,13 @@ class Layout:
             for path, value in [(path, _at(metadata, field)) for path, field in self._mapped]:
                 _put(restored, path, value)
             attributes = restored
-        entity_type = self._place("entity_type", metadata, "Chunk")
-        own_id = self._place("id", metadata, id)
-        parents = _parents(self._place("ancestors", metadata, None))
+        entity_type = self._type if self._type_field is None else metadata.get(self._type_field)
+        own_id = id if self._id_field is None else metadata.get(self._id_field)
+        stored = None if self._ancestors_field is None else metadata.get(self._ancestors_field)
+        parents = () if stored is None else _parents(stored)
         if not isinstance(entity_type, str) or not isinstance(own_id, str | None) or parents is None:
             return None
         return Chunk(own_id, attributes, type=entity_type, parents=parents)
-
-    def _place(self, name: str, metadata: Mapping[str, Any], absent: Any) -> Any:
-        ((way, where),) = self.fields[name].items()
-        if way == "field":
-            return metadata.get(where)
-        return where if way == "constant" else absent
 
     def visible(self, metadata: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
         """A copy of metadata without what the decision redacts, wherever it is kept."""
@@ -127,8 +128,6 @@ def _put(into: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def _parents(stored: Any) -> list[dict[str, str]] | None:
     """The ancestors as entities; None if it is no list of ancestors."""
-    if stored is None:
-        return []
     if not isinstance(stored, list | tuple):
         return None
     parents: list[dict[str, str]] = []

@@ -26,6 +26,7 @@ BATCH = 1024
 """How many are decided at once, so that one call stays within its deadline."""
 
 Item = TypeVar("Item")
+Ask = TypeVar("Ask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,13 @@ def widen(
     budget: int = BUDGET,
     first: int = 0,
     drops: bool = False,
+    capped: bool = False,
 ) -> Generator[int, Sequence[Item], Found[Item]]:
     """Finds the best `k` items that the session's request may read.
 
     Each number that it yields is how many candidates to fetch from the best on, none left out; it is sent what there is. An answer that is
-    shorter says that the store has no more; one of a store that `drops` some of what it finds only if it is not longer when more are asked for.
+    shorter says that the store has no more; one of a store that `drops` some of what it finds only if it is not longer when more are asked for, and
+    of one that is `capped`, so that it gives no more than so many, not even then.
     `chunk` makes of an item what the gate decides on, or None, which is denied, of one that cannot be read. `rewrite` is the session's own; the
     caller gives it to the store as well as the store takes it, and says with `exact` whether the store then leaves out all that the filter does
     not match. At least `first` are fetched at first. If the policy allows nothing, nothing is fetched.
@@ -106,15 +109,15 @@ def widen(
     exact = exact and rewrite.exact
     if rewrite.never:
         return Found([], True, 0, 0, rewrite.exact, session.generation)
-    wanted = min(max(first, k if exact else max(2 * k, WIDE)), budget)
+    wanted = min(max(first, k if exact else wide_page(k)), budget)
     before = 0
     while True:
         candidates = (yield wanted)[:budget]
         # All over again: an approximate index may rank others first when it is asked for more.
         hits, examined, denied = _gate(session, candidates, k, chunk, asks)
-        is_all = len(candidates) < wanted and (not drops or len(candidates) <= before)
-        has_all = len(hits) == k or is_all
-        if has_all or wanted >= budget:
+        is_last = len(candidates) < wanted and (not (drops or capped) or len(candidates) <= before)
+        has_all = len(hits) == k or (is_last and not capped)
+        if has_all or is_last or wanted >= budget:
             break
         before = len(candidates)
         wanted = min(2 * wanted, budget)
@@ -127,6 +130,11 @@ def widen(
         )
         exact = False
     return Found(hits, has_all, examined, denied, exact, session.generation)
+
+
+def wide_page(k: int) -> int:
+    """How many candidates are asked for at first where many of them may be denied."""
+    return max(2 * k, WIDE)
 
 
 def check_k(k: int) -> None:
@@ -174,8 +182,8 @@ def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision |
     return [None if chunk is None else next(left) for chunk in chunks]
 
 
-def run(search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[int], Sequence[Item]]) -> Found[Item]:
-    """Runs a search over a store that answers at once."""
+def run(search: Generator[Ask, Sequence[Item], Found[Item]], fetch: Callable[[Ask], Sequence[Item]]) -> Found[Item]:
+    """Runs a search, of `widen` or one made of such, over a store that answers at once."""
     try:
         wanted = next(search)
         while True:
@@ -185,7 +193,7 @@ def run(search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[in
 
 
 async def arun(
-    search: Generator[int, Sequence[Item], Found[Item]], fetch: Callable[[int], Awaitable[Sequence[Item]]]
+    search: Generator[Ask, Sequence[Item], Found[Item]], fetch: Callable[[Ask], Awaitable[Sequence[Item]]]
 ) -> Found[Item]:
     """Runs a search over a store that is awaited."""
     try:

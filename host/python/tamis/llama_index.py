@@ -17,7 +17,9 @@ caller, a model's among them, only narrow what the policy allows. Instrumentatio
 A node's attributes are its `metadata`, its id is its `node_id`; `fields=` says otherwise, as in `Rewrite.to`. What the policy redacts is removed from a copy of the node.
 The metadata of *other* nodes that a node carries in its relationships is removed as well, since nothing has decided about those nodes.
 
-`index.as_retriever(node_postprocessors=[…])` ignores what it is given: that is LlamaIndex's, and guards nothing.
+Not guarded: an index's `docstore` and the wrapped store where they are asked directly; what a retriever of your own reports or shows to a model by itself;
+text of neighbours that a node parser has put into a node's metadata. `index.as_retriever(node_postprocessors=[…])` ignores what it is given: that is
+LlamaIndex's, and guards nothing.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from tamis._chunk import redacted
 from tamis._context import acting, current_request
 from tamis._errors import InputError, NoRequestError
 from tamis._native import Policy, Request, Rewrite
-from tamis._search import BUDGET, Found, arun, widen
+from tamis._search import BUDGET, Asks, Found, arun, widen
 from tamis.tokens import TokenError, TokenVerifier, Verified
 
 _log = logging.getLogger("tamis")
@@ -79,9 +79,11 @@ class Access(AccessToken):
         """What the SDK is told of a token that verified."""
         claims = verified.claims
         subject = verified.request.subject[1]
+        client = str(claims.get("client_id") or claims.get("azp") or subject)
         access = cls(
             token=token,
-            client_id=str(claims.get("client_id") or claims.get("azp") or subject),
+            # The SDK keeps a session for one client and subject. An agent that acts for somebody is not to join a session of theirs.
+            client_id=" ".join([client, *(name for _, name in verified.request.actors)]),
             scopes=sorted(verified.scopes),
             expires_at=int(claims["exp"]),
             resource=audience,
@@ -197,13 +199,15 @@ def add_search(
     name: str = "search",
     description: str = "Finds passages, best first.",
     show: Sequence[str] = (),
+    by_words: bool = True,
     most: int = 20,
     budget: int = BUDGET,
 ) -> None:
     """Adds a tool that searches for words and hands out what the policy allows, and of that the text, the id and the attributes in `show`.
 
     `search` is asked again for more until there are as many as the model wants, at most `most`. It may be async. Its chunks are `tamis.Chunk`
-    or of their shape.
+    or of their shape. That a chunk is found tells that the words are in its text, so that one whose text is redacted is not: unless `by_words=False`
+    says that `search` goes by meaning alone.
     """
 
     fetch = search if inspect.iscoroutinefunction(search) else _in_thread(search)
@@ -211,7 +215,7 @@ def add_search(
     async def find(query: str, k: int = min(5, most)) -> list[Passage]:
         session = policy.session(current_request())
         rewrite = session.rewrite(k)
-        searching = widen(session, rewrite, k, _same, budget=budget)
+        searching = widen(session, rewrite, k, _same, asks=Asks(text=by_words), budget=budget)
         found: Found[Any] = await arun(searching, lambda wanted: fetch(query, wanted, rewrite))
         _log.debug("a search by %s: %d examined, %d denied", session.request.subject, found.examined, found.denied)
         return _passages(found, show)
@@ -243,7 +247,9 @@ def _passage(chunk: Any, show: Sequence[str]) -> Passage:
     def part(name: str) -> Any:
         return chunk.get(name) if isinstance(chunk, Mapping) else getattr(chunk, name, None)
 
-    attributes = part("attributes") or {}
+    name, attributes = part("id"), part("attributes") or {}
     return Passage(
-        id=part("id"), text=part("text"), attributes={name: attributes[name] for name in show if name in attributes}
+        id=None if name is None else str(name),
+        text=part("text"),
+        attributes={shown: attributes[shown] for shown in show if shown in attributes},
     )

@@ -52,7 +52,7 @@ class TokenVerifier:
     """Verifies tokens of one issuer for one audience. Safe to share between threads and tasks.
 
     - `keys` is the URL of the issuer's JWKS, or the JWKS itself. A URL is fetched when it is needed, kept for five minutes, and fetched again for an
-      unknown key at most every 30 seconds. Tokens name their key in `kid`.
+      unknown key at most every 30 seconds. Tokens name their key in `kid`; an RSA key that does not say what it signs with is for RS256.
     - `scopes` are those that a token must have.
     - `groups` is where the groups are, as a claim or a path into one, such as `("realm_access", "roles")`; None if they are not to be taken. They become
       the subject's parents of type `group_type`.
@@ -164,10 +164,9 @@ class TokenVerifier:
 
     def _request(self, claims: Mapping[str, Any], scopes: frozenset[str], action: str) -> dict[str, Any]:
         subject_type = self._types[0]
-        client = next((claims[name] for name in ("client_id", "azp") if name in claims), None)
-        if client is not None and not isinstance(client, str):
-            raise TokenError("`client_id` is no text")
-        itself = claims["sub"] == client
+        clients = [_named(claims[name], f"`{name}`") for name in ("client_id", "azp") if name in claims]
+        client = clients[0] if clients else None
+        itself = claims["sub"] in clients
         actors = _chain(claims, self.issuer)
         if self._client_acts and client is not None and not itself and client not in actors:
             actors.insert(0, client)

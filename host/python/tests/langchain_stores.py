@@ -125,3 +125,17 @@ def pgvector(documents: Documents, address: str, **options: Any) -> VectorStore:
     store = PGVector(Words(), connection=address, collection_name=uuid.uuid4().hex, **options)
     store.add_documents(as_documents(documents))
     return store
+
+
+def pgvectorstore(documents: Documents, address: str) -> VectorStore:
+    """Some of the metadata in columns, the rest in JSON."""
+    from langchain_postgres import Column, PGEngine, PGVectorStore
+
+    engine = PGEngine.from_connection_string(address)
+    table = f"t{uuid.uuid4().hex}"
+    columns = [Column("tenant", "TEXT"), Column("level", "BIGINT"), Column("number", "BIGINT")]
+    engine.init_vectorstore_table(table, DIMENSIONS, metadata_columns=columns)
+    names = [column.name for column in columns]
+    store = PGVectorStore.create_sync(engine, Words(), table, metadata_columns=names)
+    store.add_documents(as_documents(documents))
+    return store

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.callbacks import (
@@ -20,6 +21,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.stores import InMemoryStore
 from langchain_core.tools import BaseTool, ToolException, create_retriever_tool, tool
+from langchain_core.tracers import context
 from langchain_core.tracers.context import collect_runs
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from langchain_stores import IN_PROCESS, Words, chroma, in_memory, qdrant
@@ -331,6 +333,21 @@ def test_ids_that_are_missing_or_the_same_decide_nothing(policy: tamis.Policy) -
                 ]
 
 
+def test_a_document_whose_folders_cannot_be_read_is_denied() -> None:
+    anything = tamis.Policy.compile("permit(principal, action, resource);")
+    for folders in ("x", 5, [5], ["x"], ['["Folder"]'], {"Folder": "x"}):
+        found = [
+            Document(page_content=SECRET, metadata={"ancestors": folders}),
+            Document(page_content="open", metadata={"ancestors": ['["Folder","x"]']}),
+        ]
+        gate = TamisGate(retriever=Plain(found=found), policy=anything)
+        assert [document.page_content for document in gate.invoke("x", FOR_BOB)] == ["open"]
+        store = InMemoryVectorStore.from_documents(found, Words())
+        for push_down in (True, False):
+            retriever = TamisRetriever(store=store, policy=anything, push_down=push_down)
+            assert [document.page_content for document in retriever.invoke(SECRET, FOR_BOB)] == ["open"]
+
+
 def test_a_store_that_fails_hands_out_nothing(policy: tamis.Policy) -> None:
     class Failing(Careless):
         def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
@@ -463,6 +480,40 @@ def test_callbacks_and_tracers_hear_only_what_is_allowed(policy: tamis.Policy, t
     assert SECRET in hear(ungated, closed)
     assert SECRET in hear(searching(ungated), {"query": closed})
     assert SECRET in hear(same | Nested(retriever=ungated), closed)
+
+
+class Hooked(Listener):
+    """A handler that an environment variable turns on."""
+
+    everything: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        self.heard = self.everything
+
+
+def test_what_a_setting_turns_on_hears_only_what_is_allowed(
+    policy: tamis.Policy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context.register_configure_hook(ContextVar("hooked", default=None), True, Hooked, "TAMIS_TEST_HOOK")
+    monkeypatch.setenv("TAMIS_TEST_HOOK", "true")
+    inner = in_memory(DOCUMENTS, Path()).as_retriever(search_kwargs={"k": 62})
+    gate = TamisGate(retriever=Nested(retriever=inner), policy=policy)
+    monkeypatch.setattr("langchain_core.globals._debug", True)
+
+    def heard(runnable: Runnable[str, Any], config: Any) -> str:
+        Hooked.everything.clear()
+        runnable.invoke("vacuum page", config)
+        asyncio.run(runnable.ainvoke("vacuum page", config))
+        assert Hooked.everything
+        return "".join(Hooked.everything) + capsys.readouterr().out
+
+    try:
+        assert SECRET in heard(inner, {})
+        told = heard(gate, FOR_BOB)
+    finally:
+        context._configure_hooks.pop()
+    assert SECRET not in told
+    assert "weather" in told
 
 
 def test_langsmith_is_not_told(policy: tamis.Policy, monkeypatch: pytest.MonkeyPatch) -> None:

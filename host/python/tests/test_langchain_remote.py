@@ -8,11 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from langchain_stores import Words, milvus
+from langchain_stores import Words, milvus, qdrant
 
 import tamis
 from conftest import BOB, HELEN, documents
-from tamis._langchain_stores import Wanted, narrowed
+from tamis._langchain_narrow import Wanted
+from tamis._langchain_stores import narrowed
 from tamis._layout import Layout
 from tamis.langchain import TamisRetriever
 
@@ -127,6 +128,27 @@ def test_milvus(policy: tamis.Policy, tmp_path: Path, monkeypatch: pytest.Monkey
         told = narrowed(store, Wanted(policy, rewrite, Layout(), filters, push_down=True))
         assert told.arguments.get("expr") == expected
         assert ("filter_params" in told.arguments) == (column is not None)
+
+
+def test_what_searches_for_words_cannot_find_what_is_redacted(
+    policy: tamis.Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langchain_qdrant import RetrievalMode
+
+    def asks_about_text(store: Any) -> bool:
+        rewrite = policy.rewrite(HELEN)
+        return narrowed(store, Wanted(policy, rewrite, Layout(), [], push_down=True)).asks.text
+
+    store: Any = qdrant(DOCUMENTS, tmp_path)
+    for mode in RetrievalMode:
+        store.retrieval_mode = mode
+        assert asks_about_text(store) == (mode is not RetrievalMode.DENSE)
+    store = milvus(DOCUMENTS, tmp_path)
+    assert not asks_about_text(store)
+    for kind in ("_is_sparse", "_is_multi_vector"):
+        with monkeypatch.context() as changed:
+            changed.setattr(type(store), kind, True)
+            assert asks_about_text(store)
 
 
 def test_stores_that_nobody_knows(policy: tamis.Policy) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,27 @@ def test_the_constructor_s_request_is_not_changed_by_the_surroundings(policy: ta
     retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy, request=BOB)
     with tamis.acting(ALICE):
         check(retriever.retrieve(QUERY))
+
+
+async def test_many_ask_at_once_and_each_for_themselves(policy: tamis.Policy) -> None:
+    retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
+
+    def in_thread(number: int) -> None:
+        with tamis.acting((ALICE, BOB)[number % 2]):
+            found = retriever.retrieve(QUERY)
+        assert len(found) == 5
+        assert (SECRET in "".join(texts(found))) == (number % 2 == 0)
+
+    async def in_task(number: int) -> None:
+        with tamis.acting((ALICE, BOB)[number % 2]):
+            await asyncio.sleep(0)
+            found = await retriever.aretrieve(QUERY)
+        assert len(found) == 5
+        assert (SECRET in "".join(texts(found))) == (number % 2 == 0)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(in_thread, range(40)))
+    await asyncio.gather(*(in_task(number) for number in range(40)))
 
 
 # What is reported

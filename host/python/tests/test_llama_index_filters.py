@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core.indices.vector_store.retrievers import VectorIndexAutoRetriever
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, TextNode
 from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreInfo
 from llama_index.core.vector_stores.types import (
     FilterOperator,
@@ -25,7 +28,8 @@ from qdrant_client import models
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, allowed, documents, embed
 from tamis._layout import Layout
-from tamis._llama_index.push import asked, metadata_filters
+from tamis._llama_index.asked import asked
+from tamis._llama_index.push import metadata_filters
 from tamis.llama_index import TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
@@ -261,6 +265,39 @@ def test_a_redacted_node_keeps_no_embedding(policy: tamis.Policy, qdrant_store: 
     assert all(made.embedding for made in store.get_nodes(filters=only("level", 0)))
 
 
+def test_nor_one_whose_metadata_are_redacted(qdrant_store: Any) -> None:
+    """Metadata are embedded with the text."""
+    some = tamis.Policy.compile('@redact("salary") permit(principal, action, resource);')
+    made = TamisVectorStore(qdrant_store, some, request=HELEN).get_nodes(filters=only("kind", "person"))
+    assert made
+    assert all(node.get_content() and node.embedding is None for node in made)
+
+
+def test_what_a_model_is_not_to_see_stays_so(policy: tamis.Policy, qdrant_store: Any) -> None:
+    """Which metadata a prompt leaves out is said in each node."""
+    store = TamisVectorStore(qdrant_store, policy, request=HELEN)
+    for made in store.get_nodes(filters=only("kind", "person")):
+        assert "name" in made.excluded_embed_metadata_keys
+
+
+@pytest.mark.parametrize("ids", [{"node_ids": ["a') OR ('1'='1"]}, {"doc_ids": ['a" OR "1"="1']}])
+def test_ids_that_are_code_are_refused(ids: dict[str, list[str]], policy: tamis.Policy, postgres_store: Any) -> None:
+    store = TamisVectorStore(postgres_store, policy, request=HELEN)
+    with pytest.raises(tamis.InputError, match="part of its expression"):
+        store.query(VectorStoreQuery(embed(QUERY), similarity_top_k=3, **ids))
+    if "node_ids" in ids:
+        with pytest.raises(tamis.InputError, match="part of its expression"):
+            store.get_nodes(ids["node_ids"])
+
+
+def test_a_store_that_always_searches_for_words(policy: tamis.Policy, tmp_path: Path) -> None:
+    made = index(IN_PROCESS["lancedb"](tmp_path)).vector_store
+    store = TamisVectorStore(made, policy, request=HELEN)
+    assert "person" in {node.metadata["kind"] for node in found(store, query="person")}
+    made.query_type = "fts"
+    assert "person" not in {node.metadata["kind"] for node in found(store, query="person", k=60)}
+
+
 # What a store may do wrong.
 
 
@@ -323,6 +360,58 @@ def test_what_lacks_attributes_is_denied(metadata: dict[str, Any], policy: tamis
             return VectorStoreQueryResult(nodes=made, similarities=[1.0, 1.0], ids=["a", "b"])
 
     assert [made.get_content() for made in found(TamisVectorStore(Some(), policy, request=BOB))] == ["vacuum page"]
+
+
+def cycle() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+ODD = {
+    "bytes": b"0",
+    "a set": {0},
+    "a time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    "an object": object(),
+    "a cycle": cycle(),
+    "infinite": float("inf"),
+    "huge": 1 << 70,
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_values_that_json_does_not_have(odd: str, policy: tamis.Policy) -> None:
+    """Where the policy reads one the node is denied, and no other; where it does not nobody looks."""
+
+    class Some(SimpleVectorStore):
+        def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+            read = TextNode.model_construct(
+                **{**node("odd page", OPEN).__dict__, "metadata": {**OPEN, "level": ODD[odd]}}
+            )
+            unread = TextNode.model_construct(**{**node("page", OPEN).__dict__, "metadata": {**OPEN, "more": ODD[odd]}})
+            return VectorStoreQueryResult(nodes=[read, unread], similarities=[1.0, 1.0], ids=["a", "b"])
+
+    (made,) = found(TamisVectorStore(Some(), policy, request=BOB))
+    assert made.metadata["more"] is ODD[odd]
+
+
+async def test_a_search_that_is_given_up_hands_out_nothing(policy: tamis.Policy) -> None:
+    made = index(SimpleVectorStore())
+
+    class Slow(SimpleVectorStore):
+        async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+            await asyncio.sleep(0 if done else 30)
+            return self.query(query, **kwargs)
+
+    done: list[int] = []
+    slow = Slow(made.vector_store.data)  # type: ignore[attr-defined]
+    made._vector_store = TamisVectorStore(slow, policy, request=BOB, docstore=made.docstore)
+    retriever = TamisRetriever(made.as_retriever(similarity_top_k=5), policy, request=BOB)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await retriever.aretrieve(QUERY)
+    done.append(1)
+    check(await retriever.aretrieve(QUERY))
 
 
 def test_the_budget_ends_a_search(policy: tamis.Policy, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,7 +35,10 @@ from llama_watch import QUERY, check, model, texts, watching
 
 import tamis
 from conftest import ALICE, BOB, HELEN, SECRET, allowed, embed
-from tamis.llama_index import TamisRetriever, TamisVectorStore
+from tamis._layout import Layout
+from tamis._llama_index.documents import GuardedDocuments
+from tamis._llama_index.gate import Gate
+from tamis.llama_index import TamisPostprocessor, TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
 CLOSED = {"tenant": "globex", "level": 0, "kind": "page"}
@@ -242,6 +245,28 @@ async def test_parents_that_replace_their_children(
         assert "globex" not in place
 
 
+async def test_what_stands_for_a_denied_document_is_not_handed_out() -> None:
+    """Not even by a policy that allows whatever it knows nothing of."""
+    lenient = tamis.Policy.compile(
+        'permit(principal, action, resource); forbid(principal, action, resource) when { resource has tenant && resource.tenant == "globex" };'
+    )
+    page, neighbour = node("vacuum page", {**OPEN, "more": 1}), secret()
+    docstore = SimpleDocumentStore()
+    docstore.add_documents([page, neighbour])
+    gate = Gate(lenient.session(BOB), Layout())
+    documents = GuardedDocuments(docstore, gate)
+    for denied in (documents.get_document(neighbour.node_id), await documents.aget_document(neighbour.node_id)):
+        assert denied.get_content() == ""
+        assert denied.metadata == {}
+        assert gate.filter([denied]) == [None]
+    assert documents.get_nodes([page.node_id, neighbour.node_id]) == await documents.aget_nodes([page.node_id])
+    assert documents.get_node_dict({0: page.node_id, 1: neighbour.node_id}).keys() == {0}
+    assert documents.get_node(neighbour.node_id, raise_error=False) is None
+    with pytest.raises(ValueError, match="not found"):
+        documents.get_node(neighbour.node_id)
+    assert gate.filter([TextNode(text="")]) != [None], "which one that stands for nothing is"
+
+
 def test_retrievers_whose_models_read_first_are_refused(policy: tamis.Policy) -> None:
     made = index(SimpleVectorStore())
     engine = made.as_query_engine(llm=model())
@@ -321,12 +346,52 @@ def test_a_store_without_nodes_says_what_it_lacks(policy: tamis.Policy) -> None:
         made.as_retriever().retrieve(QUERY)
 
 
-def test_bm25(policy: tamis.Policy) -> None:
-    bm25 = pytest.importorskip("llama_index.retrievers.bm25")
-    found = TamisRetriever(
-        bm25.BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60), policy, request=BOB
-    ).retrieve("weather page")
-    check(found)
+def test_what_was_found_by_a_redacted_word_is_not_handed_out(policy: tamis.Policy) -> None:
+    from llama_index.core import SimpleKeywordTableIndex
+    from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
+
+    index_of_words = SimpleKeywordTableIndex(nodes(), llm=model(), max_keywords_per_chunk=100)
+    table = index_of_words.as_retriever(num_chunks_per_query=100)
+    bm25 = BM25Retriever.from_defaults(nodes=nodes(), similarity_top_k=60)
+    for inner in (bm25, table):
+        check(TamisRetriever(inner, policy, request=BOB).retrieve("weather page"))
+        found = TamisRetriever(inner, policy, request=HELEN).retrieve(f"person {SECRET}")
+        assert "person" not in {scored.node.metadata["kind"] for scored in found}
+        fused_found = TamisRetriever(fused(inner), policy, request=HELEN).retrieve(f"person {SECRET}")
+        assert "person" not in {scored.node.metadata["kind"] for scored in fused_found}
+        by_meaning = TamisRetriever(inner, policy, request=HELEN, by_words=False).retrieve(f"person {SECRET}")
+        assert "person" in {scored.node.metadata["kind"] for scored in by_meaning}
+        assert SECRET not in " ".join(texts(by_meaning))
+
+
+async def test_a_postprocessor_comes_after_what_fetches_more(policy: tamis.Policy) -> None:
+    from llama_index.core.postprocessor import PrevNextNodePostprocessor
+
+    page, neighbour = node("vacuum page", OPEN), secret()
+    page.relationships = {NodeRelationship.NEXT: neighbour.as_related_node_info()}
+    docstore = SimpleDocumentStore()
+    docstore.add_documents([page, neighbour])
+    more = PrevNextNodePostprocessor(docstore=docstore, num_nodes=1, mode="next")
+    fetched = more.postprocess_nodes([NodeWithScore(node=page, score=1.0)])
+    assert SECRET in " ".join(texts(fetched))
+    gate = TamisPostprocessor(policy, request=BOB)
+    assert texts(gate.postprocess_nodes(fetched)) == texts(await gate.apostprocess_nodes(fetched)) == ["vacuum page"]
+    people = [NodeWithScore(node=node("person", PERSON), score=1.0)]
+    assert len(TamisPostprocessor(policy, request=HELEN).postprocess_nodes(people)) == 1
+    assert TamisPostprocessor(policy, request=HELEN, by_words=True).postprocess_nodes(people) == []
+
+
+async def test_identity_in_the_arguments_of_a_tool_changes_nothing(policy: tamis.Policy) -> None:
+    inner = index(SimpleVectorStore()).as_retriever(similarity_top_k=5)
+    tool = RetrieverTool.from_defaults(TamisRetriever(inner, policy), description="pages")
+    arguments: dict[str, Any] = {"subject": "alice", "request": ALICE, "policy": "permit(principal, action, resource);"}
+    with pytest.raises(tamis.NoRequestError):
+        tool.call(QUERY, **arguments)
+    with tamis.acting(BOB):
+        for output in (tool.call(QUERY, **arguments), await tool.acall(QUERY, **arguments)):
+            check(output.raw_output)
+            assert "vacuum page" in str(output)
+            assert SECRET not in str(output)
 
 
 def test_embed_is_what_the_stores_use() -> None:

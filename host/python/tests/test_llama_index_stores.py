@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStoreQuery,
 )
-from llama_stores import IN_PROCESS, index, pgvector, postgres_socket
+from llama_stores import IN_PROCESS, index, node, pgvector, postgres_socket
 
 import tamis
 from conftest import AGENT, ALICE, BOB, CAROL, HELEN, NOBODY, SECRET, allowed, best, documents, embed, similarity
@@ -165,20 +165,25 @@ async def test_a_filter_of_the_caller_narrows(made: VectorStoreIndex, policy: ta
         assert len(found) == len(near)
 
 
-async def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, socket: str) -> None:
+async def test_the_filter_is_pushed_down(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a search for a person's few chunks among many looks at few."""
-    simple_policy = tamis.Policy.compile(
-        "permit(principal, action, resource) when { resource.tenant == principal.tenant };"
-    )
+    schema = """
+        entity User { tenant: String, clearance: Long };
+        entity Chunk { tenant: String };
+        action retrieve appliesTo { principal: [User], resource: [Chunk], context: {} };
+    """
+    rule = "permit(principal, action, resource) when { resource.tenant == principal.tenant };"
+    simple_policy = tamis.Policy.compile(rule, schema=schema)
     for name, store in {
         "qdrant": IN_PROCESS["qdrant"](tmp_path),
         "chroma": IN_PROCESS["chroma"](tmp_path),
+        "lancedb": IN_PROCESS["lancedb"](tmp_path),
         "pgvector": pgvector(socket),
     }.items():
-        filled = index(store)
-        counted = Counted(filled.vector_store)
+        index(store)
+        counted = Counted(type(store).query)
+        monkeypatch.setattr(type(store), "query", lambda *args, counted=counted, **kwargs: counted(*args, **kwargs))
         guarded = TamisVectorStore(store, simple_policy, request=CAROL, fields={"admitted": True})
-        guarded._store = counted  # type: ignore[assignment]
         query = VectorStoreQuery(embed("weather"), similarity_top_k=5)
         assert len(guarded.query(query).nodes or []) == 5
         seen = [node.metadata["tenant"] for found in counted.found for node in found.nodes or []]
@@ -192,18 +197,47 @@ async def test_the_filter_is_pushed_down(policy: tamis.Policy, tmp_path: Path, s
         }, name
 
 
-class Counted:
-    """A store, and what it returned."""
+async def test_lists_are_asked_for(tmp_path: Path, socket: str) -> None:
+    """One of several, in a list of the metadata: each store has its own way, and one that lacks it is not asked."""
+    some = tamis.Policy.compile(
+        "permit(principal, action, resource) when { resource.readers.containsAny(principal.teams) };"
+    )
+    request = {
+        "subject": {"type": "User", "id": "a", "properties": {"teams": ["x", "z"]}},
+        "action": {"name": "retrieve"},
+    }
+    made = [node(f"page {readers}", {"readers": readers}) for readers in (["x"], ["y"], ["y", "z"], [])]
+    for store in (IN_PROCESS["qdrant"](tmp_path), pgvector(socket)):
+        filled = index(store, [*made]).vector_store
+        guarded = TamisVectorStore(filled, some, request=request)
+        query = VectorStoreQuery(embed("page"), similarity_top_k=5)
+        ids = [one.node_id for one in made]
+        for found in (
+            guarded.query(query).nodes,
+            (await guarded.aquery(query)).nodes,
+            guarded.get_nodes(ids),
+            await guarded.aget_nodes(ids),
+        ):
+            assert sorted(one.metadata["readers"] for one in found or []) == [["x"], ["y", "z"]]
 
-    def __init__(self, store: Any) -> None:
-        self._inner = store
+
+async def test_a_column_that_is_not_there_is_not_asked_for(tmp_path: Path) -> None:
+    some = tamis.Policy.compile(
+        "permit(principal, action, resource) unless { resource has secret && resource.secret };"
+    )
+    store = TamisVectorStore(index(IN_PROCESS["lancedb"](tmp_path)).vector_store, some, request=BOB)
+    assert len(store.query(VectorStoreQuery(embed(QUERY), similarity_top_k=5)).nodes or []) == 5
+
+
+class Counted:
+    """A method, and what it returned."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
         self.found: list[Any] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def query(self, query: VectorStoreQuery, **kwargs: Any) -> Any:
-        self.found.append(self._inner.query(query, **kwargs))
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.found.append(self._method(*args, **kwargs))
         return self.found[-1]
 
 

@@ -9,18 +9,22 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
 import pytest
 import uvicorn
+from llama_index.core.vector_stores import SimpleVectorStore
+from llama_stores import index
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
-from test_tokens import ISSUER, JWKS, confused, signed
+from mcp.server import MCPServer
+from test_tokens import ISSUER, JWKS, claims, confused, raw, signed
 
 import tamis
 from conftest import BOB, POLICY, SECRET, allowed, documents, embed, similarity
+from tamis.llama_index import TamisRetriever
 from tamis.mcp import IDENTITY, add_search, server, token_request, tool
 from tamis.tokens import TokenVerifier
 
@@ -57,12 +61,12 @@ def source() -> Source:
 
 
 @pytest.fixture(scope="module")
-def address(source: Source) -> Iterator[str]:
+def docs(source: Source) -> MCPServer[Any]:
     policy = tamis.Policy.compile(POLICY)
     verifier = TokenVerifier(ISSUER, audience=URL, keys=JWKS, properties=PROPERTIES, agents=AGENTS)
     docs = server("docs", verifier, url=URL, scopes=["docs"])
     add_search(docs, policy, source.search, show=["number", "salary", "name"])
-    add_search(docs, policy, source.asearch, name="asearch", most=50)
+    add_search(docs, policy, source.asearch, name="asearch", show=["name", "salary"], by_words=False, most=50)
 
     @tool(docs)
     async def whoami() -> str:
@@ -74,22 +78,45 @@ def address(source: Source) -> Iterator[str]:
         """Who asks."""
         return repr((tamis.current_request().subject, tamis.current_request().actors))
 
+    retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
+
+    @tool(docs)
+    async def find(query: str) -> list[str]:
+        """Finds passages."""
+        return [found.get_content() for found in await retriever.aretrieve(query)]
+
+    @tool(docs)
+    def find_sync(query: str) -> list[str]:
+        """Finds passages."""
+        return [found.get_content() for found in retriever.retrieve(query)]
+
     @docs.tool()
     def unguarded() -> str:
         """Asks nobody."""
         return repr(tamis.current_request().subject)
 
+    return docs
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(docs.streamable_http_app(), port=port, log_level="warning"))
-    thread = threading.Thread(target=running.run, daemon=True)
+    served = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=served.run, daemon=True)
     thread.start()
-    while not running.started:
+    while not served.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}/mcp"
-    running.should_exit = True
+    yield f"http://127.0.0.1:{port}"
+    served.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(docs: MCPServer[Any]) -> Iterator[str]:
+    with running(docs.streamable_http_app()) as base:
+        yield f"{base}/mcp"
 
 
 def token(**changes: Any) -> str:
@@ -140,10 +167,24 @@ async def test_each_finds_what_they_may_read(address: str, name: str, mode: str)
     assert SECRET in everything(await call(address, token(**ALICES), name, query=SECRET + " vacuum"))
 
 
+@pytest.mark.parametrize("name", ["find", "find_sync"])
+async def test_a_guarded_retriever_in_a_tool_knows_who_asks(address: str, name: str) -> None:
+    bobs = passages(await call(address, token(**BOBS), name, query=f"{SECRET} vacuum"))
+    assert len(bobs) == 5
+    assert SECRET not in "".join(map(str, bobs))
+    assert SECRET in everything(await call(address, token(**ALICES), name, query="vacuum"))
+
+
 async def test_what_is_redacted_is_not_in_the_result(address: str) -> None:
-    result = await call(address, token(**HELENS), "search", query="person ann")
+    result = await call(address, token(**HELENS), "asearch", query="person ann")
     assert passages(result)[0] == {"id": "chunk60", "text": None, "attributes": {"name": "ann"}}
     assert SECRET not in everything(result)
+
+
+async def test_nor_is_what_only_its_words_could_have_found(address: str) -> None:
+    result = await call(address, token(**HELENS), "search", query=f"person ann {SECRET}", k=20)
+    assert passages(result)
+    assert "chunk60" not in everything(result)
 
 
 async def test_nothing_is_said_of_what_was_denied(address: str) -> None:
@@ -271,8 +312,6 @@ BAD: dict[str, Any] = {
 
 
 def _unsigned() -> str:
-    from test_tokens import claims, raw
-
     return raw({"alg": "none", "typ": "JWT", "kid": "r1"}, claims(aud=URL, tid="acme", clearance=9, scope="docs"))
 
 
@@ -331,13 +370,39 @@ async def test_a_session_does_not_keep_who_began_it(address: str) -> None:
     own = await post(address, token(**ALICES), asking(2), **session)
     assert "('User', 'alice'), []" in own.text
     agent = await post(address, token(**ALICES, act={"sub": "copilot"}), asking(3), **session)
-    assert agent.status_code in (200, 404)
-    assert "('User', 'alice'), []" not in agent.text
+    assert agent.status_code == 404
     again = await post(address, token(**ALICES), asking(4), **session)
     assert "('User', 'alice'), []" in again.text
     assert (await post(address, token(**BOBS), asking(5), **session)).status_code == 404
     assert (await post(address, None, asking(6), **session)).status_code == 401
     assert (await post(address, token(**ALICES, exp=1), asking(7), **session)).status_code == 401
+
+
+async def test_nor_does_one_of_server_sent_events(docs: MCPServer[Any]) -> None:
+    def asking(number: int) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
+
+    with running(docs.sse_app()) as base:
+        headers = {"Authorization": f"Bearer {token(**ALICES)}"}
+        async with httpx2.AsyncClient(timeout=20) as http, http.stream("GET", f"{base}/sse", headers=headers) as events:
+            lines = events.aiter_lines()
+
+            async def answer() -> str:
+                async for line in lines:
+                    if line.startswith("data:"):
+                        return line.removeprefix("data:").strip()
+                raise AssertionError("the stream ended")
+
+            place = base + await answer()
+            assert (await post(place, token(**ALICES), INITIALIZE)).status_code == 202
+            await answer()
+            await post(place, token(**ALICES), {"jsonrpc": "2.0", "method": "notifications/initialized"})
+            await post(place, token(**ALICES), asking(2))
+            assert "('User', 'alice'), []" in await answer()
+            agent = await post(place, token(**ALICES, act={"sub": "copilot"}), asking(3))
+            assert agent.status_code == 404
+            assert (await post(place, token(**BOBS), asking(4))).status_code == 404
+            assert (await post(place, None, asking(5))).status_code == 401
 
 
 async def test_a_failure_is_not_explained_to_a_model(

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 
 
@@ -33,3 +35,25 @@ def test_mcp() -> None:
         "an agent for helen: address, menu, rota",
         "a token for another server: 401",
     ]
+
+
+@pytest.mark.parametrize(
+    ("module", "needs", "extra"),
+    [("llama_index", "llama_index.core", "llama-index"), ("tokens", "jwt", "tokens"), ("mcp", "mcp.server", "mcp")],
+)
+def test_what_to_install_is_said(module: str, needs: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{needs!r}] = None; import tamis; import tamis.{module}"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(HERE.parent)}
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].endswith(f'pip install "tamis[{extra}]"')
+
+
+def test_nothing_of_a_framework_is_imported_unasked() -> None:
+    names = ("llama_index", "langchain_core", "mcp", "jwt", "pydantic", "qdrant_client")
+    code = f"import sys, tamis; print([name for name in {names!r} if name in sys.modules])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(HERE.parent)}
+    )
+    assert ran.stdout.strip() == "[]"

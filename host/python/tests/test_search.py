@@ -83,6 +83,14 @@ def test_a_store_that_drops_some_is_asked_again(policy: tamis.Policy) -> None:
     assert (len(found.hits), found.complete, source.asked) == (30, True, [100, 200, 400])
 
 
+def test_a_store_that_is_capped_does_not_say_that_there_are_no_more(policy: tamis.Policy) -> None:
+    items = [CLOSED] * 10 + [OPEN] * 60
+    for k, hits, asked, complete in [(10, 10, [32], True), (20, 20, [40], True), (40, 30, [80, 160], False)]:
+        source = Source(items, most=40)
+        found = search(policy, source, k, capped=True)
+        assert (len(found.hits), source.asked, found.complete) == (hits, asked, complete)
+
+
 def test_never_asks_nothing(policy: tamis.Policy) -> None:
     source = Source([OPEN])
     forbidden = tamis.Policy.compile("forbid(principal, action, resource);")
@@ -282,6 +290,9 @@ def test_what_is_redacted_goes_from_where_it_is_kept() -> None:
         {"id": {"constant": "x"}},
         {"ancestors": {}},
         {"entity_type": "Chunk"},
+        {"entity_type": {"field": None}},
+        {"id": {"absent": False}},
+        {"id": {"field": "a", "absent": True}},
     ],
 )
 def test_a_map_of_another_shape_is_refused(fields: dict[str, Any]) -> None:

@@ -151,6 +151,7 @@ def test_a_client_that_acts_for_itself_is_an_agent_and_never_a_user_of_that_name
     request = made(signed(sub="alice", client_id="alice"), client_acts=True)
     assert request.subject == ("Agent", "alice")
     assert request.actors == []
+    assert made(signed(sub="alice", client_id="app", azp="alice")).subject == ("Agent", "alice")
     with pytest.raises(TokenError, match="not known"):
         made(signed(sub="alice", client_id="alice"), agents={})
 
@@ -217,6 +218,7 @@ REFUSED: list[tuple[str, Callable[[], str], dict[str, Any]]] = [
     ("subject is a number", lambda: signed_bytes(json.dumps(claims(sub=1)).encode()), {}),
     ("subject is a list", lambda: signed_bytes(json.dumps(claims(sub=["alice"])).encode()), {}),
     ("claims are a list", lambda: signed_bytes(b"[]"), {}),
+    ("client is a list", lambda: signed(client_id=["app"]), {}),
     ("logout token", lambda: signed(typ="logout+jwt"), {}),
     ("bound to a key", lambda: signed(cnf={"jkt": "x"}), {}),
     ("scope missing", lambda: signed(scope="profile"), {"scopes": ["retrieve"]}),

@@ -43,6 +43,7 @@ class Gate:
         self.layout = layout
         self._released: dict[int, BaseNode] = {}
         self._refused: dict[int, BaseNode] = {}
+        self._partly: dict[int, BaseNode] = {}
         self._children: dict[int, Any] = {}
 
     def chunk(self, node: BaseNode) -> Chunk | None:
@@ -54,12 +55,13 @@ class Gate:
         unknown = [node for node in nodes if not self._knows(node)]
         decisions = iter(decide(self.session, [self.chunk(node) for node in unknown]))
         return [
-            self._known(node) if self._knows(node) else self._decided(node, next(decisions), asks) for node in nodes
+            self._known(node, asks) if self._knows(node) else self._decided(node, next(decisions), asks)
+            for node in nodes
         ]
 
-    def filter_scored(self, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    def filter_scored(self, nodes: Sequence[NodeWithScore], asks: Asks = NOTHING) -> list[NodeWithScore]:
         """What may be handed out of these, in their order."""
-        kept = self.filter([scored.node for scored in nodes])
+        kept = self.filter([scored.node for scored in nodes], asks)
         return [
             NodeWithScore(node=node, score=scored.score)
             for scored, node in zip(nodes, kept, strict=True)
@@ -69,6 +71,8 @@ class Gate:
     def release(self, node: BaseNode, decision: Decision) -> BaseNode:
         """A copy of an allowed node, without what the decision redacts, and without other nodes."""
         released = self.remember(strip(node, self.layout.visible(node.metadata, decision), decision))
+        if decision.redacted or decision.redacts_text:
+            self._partly[id(released)] = released
         if isinstance(node, IndexNode) and node.obj is not None:
             self._children[id(released)] = node.obj
         return released
@@ -90,7 +94,9 @@ class Gate:
     def _knows(self, node: BaseNode) -> bool:
         return self._released.get(id(node)) is node or self._refused.get(id(node)) is node
 
-    def _known(self, node: BaseNode) -> BaseNode | None:
+    def _known(self, node: BaseNode, asks: Asks) -> BaseNode | None:
+        if asks.attributes is None and id(node) in self._partly:
+            return None
         return self._released.get(id(node))
 
     def _decided(self, node: BaseNode, decision: Decision | None, asks: Asks) -> BaseNode | None:
@@ -107,11 +113,11 @@ def strip(node: BaseNode, metadata: dict[str, Any], decision: Decision) -> BaseN
     }
     if decision.redacts_text:
         # Only what is known to hold nothing of the text: kinds of nodes differ in where they keep it.
-        return TextNode(id_=node.node_id, text="", metadata=metadata, relationships=relationships)
+        return _plain(node, "", metadata, relationships)
     changes: dict[str, Any] = {"metadata": metadata, "relationships": relationships}
     if decision.redacted:
         # Embeddings are made of the metadata too.
-        changes["embedding"] = None
+        changes |= {"embedding": None, **_left_out(node, metadata)}
     if isinstance(node, IndexNode):
         changes["obj"] = None
     return node.model_copy(update=changes)
@@ -144,11 +150,18 @@ def settled(node: BaseNode) -> BaseNode:
         return _SettledImage.model_construct(node.model_fields_set, **node.__dict__)
     if type(node) is Node:
         return _SettledNode.model_construct(node.model_fields_set, **node.__dict__)
+    return _plain(node, node.get_content(), node.metadata, node.relationships)
+
+
+def _left_out(node: BaseNode, metadata: dict[str, Any]) -> dict[str, list[str]]:
+    """What a node leaves out of prompts and embeddings, without the names of what it no longer has."""
+    return {
+        "excluded_embed_metadata_keys": [name for name in node.excluded_embed_metadata_keys if name in metadata],
+        "excluded_llm_metadata_keys": [name for name in node.excluded_llm_metadata_keys if name in metadata],
+    }
+
+
+def _plain(node: BaseNode, text: str, metadata: dict[str, Any], relationships: dict[Any, Any]) -> TextNode:
     return TextNode(
-        id_=node.node_id,
-        text=node.get_content(),
-        metadata=node.metadata,
-        relationships=node.relationships,
-        excluded_embed_metadata_keys=node.excluded_embed_metadata_keys,
-        excluded_llm_metadata_keys=node.excluded_llm_metadata_keys,
+        id_=node.node_id, text=text, metadata=metadata, relationships=relationships, **_left_out(node, metadata)
     )

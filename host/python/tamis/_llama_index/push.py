@@ -1,9 +1,9 @@
-"""How the policy's filter reaches a store, beside the caller's own, and what the caller's own asks about."""
+"""How the policy's filter reaches a store, beside the caller's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,43 +14,14 @@ from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
     VectorStoreQuery,
-    VectorStoreQueryMode,
 )
 
 from tamis import _clients
 from tamis._dialect import Dialect
-from tamis._errors import InputError
 from tamis._layout import Layout
+from tamis._llama_index.asked import asked_natively, asked_of_nodes, asked_of_query, kind, union
 from tamis._native import Rewrite
-from tamis._search import ANYTHING, NOTHING, Asks
-
-_TUNING = frozenset(
-    {
-        "hnsw_ef_search",
-        "ivfflat_probes",
-        "mmr_prefetch_factor",
-        "mmr_prefetch_k",
-        "mmr_threshold",
-        "search_params",
-        "shard_identifier",
-    }
-)
-"""What a caller may give a store beside the query without it asking anything about a chunk."""
-_STRUCTURED = frozenset(
-    {"ChromaVectorStore", "PineconeVectorStore", "QdrantVectorStore", "SimpleVectorStore", "WeaviateVectorStore"}
-)
-"""Stores that keep the values of a filter apart from its language. The others write them into an expression, most without any quoting."""
-_TEXT = frozenset({"text", "content", "document", "page_content"})
-_MATCHES_TEXT = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE})
-_WORDS = frozenset(
-    {
-        VectorStoreQueryMode.SPARSE,
-        VectorStoreQueryMode.HYBRID,
-        VectorStoreQueryMode.TEXT_SEARCH,
-        VectorStoreQueryMode.SEMANTIC_HYBRID,
-    }
-)
-"""Modes that search for words, which nodes have of their metadata too."""
+from tamis._search import Asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +43,32 @@ def plan(
     push: bool,
 ) -> Plan:
     """Joins the policy's filter with the caller's: neither ever replaces the other."""
-    name = store.class_name()
-    asks = union(asked(name, query.filters, layout), ANYTHING if query.mode in _WORDS else NOTHING)
+    name = kind(store)
     given = dict(kwargs)
-    native, theirs = None, None
-    keyword, dialect = _NATIVE.get(name, (None, None))
-    if keyword is None or dialect is None:
+    way = _NATIVE.get(name)
+    if way is None:
+        asks = asked_of_query(store, query, given, layout)
         ours = metadata_filters(rewrite.filter, layout) if push and name == "PGVectorStore" else None
-        query = replace(query, filters=conjoined(ours, query.filters))
-        exact = rewrite.always
-    else:
-        native = given.pop(keyword, None)
-        asks = union(asks, _asked_natively(dialect, native, layout))
-        if name == "QdrantVectorStore":
-            # The store would take the native filter in place of the query's.
-            theirs = store._build_query_filter(query)  # type: ignore[attr-defined]
-        else:
-            # The store refuses a native filter beside the query's.
-            theirs = _chroma(query.filters)
-            query = replace(query, filters=None)
-        joined, exact = _joined(dialect, rewrite, layout, push, [theirs, native])
-        if joined is not None:
-            given[keyword] = joined
-    if not set(given) - {keyword} <= _TUNING:
-        asks = ANYTHING
-    return Plan(query, given, exact, asks)
+        return Plan(replace(query, filters=conjoined(ours, query.filters)), given, rewrite.always, asks)
+    native = given.pop(way.keyword, None)
+    asks = asked_of_query(store, query, given, layout)
+    asks = union(asks, asked_natively(way.dialect, native, layout))
+    theirs = way.theirs(store, query)
+    fields = way.fields(store, rewrite, layout) if push and not rewrite.always else None
+    translation = None if fields is None else rewrite.translate(way.dialect, fields)
+    joined = None if translation is None else _clients.native(way.dialect, translation.native)
+    for filter in (theirs, native):
+        joined = (filter or None) if joined is None else _clients.both(way.dialect, joined, filter)
+    if joined is not None:
+        given[way.keyword] = joined
+    exact = rewrite.always or (translation is not None and translation.exact)
+    # What the query filters by is in the joined filter now; some stores refuse both, others forget one.
+    return Plan(replace(query, filters=None), given, exact, asks)
 
 
 def plan_for_nodes(
     store: BasePydanticVectorStore,
+    node_ids: list[str] | None,
     filters: MetadataFilters | None,
     kwargs: Mapping[str, Any],
     rewrite: Rewrite,
@@ -108,35 +76,85 @@ def plan_for_nodes(
     push: bool,
 ) -> tuple[MetadataFilters | None, Asks]:
     """The same for nodes that are named or filtered, not searched for: the filters, and what the caller asks."""
-    name = store.class_name()
-    asks = asked(name, filters, layout) if set(kwargs) <= {"limit", "shard_identifier"} else ANYTHING
-    ours = metadata_filters(rewrite.filter, layout) if push and name in _LISTED else None
+    asks = asked_of_nodes(store, node_ids, filters, kwargs, layout)
+    any_of = _LISTED.get(kind(store))
+    ours = metadata_filters(rewrite.filter, layout, any_of) if push and any_of is not None else None
     return conjoined(ours, filters), asks
 
 
-_NATIVE: dict[str, tuple[str, Dialect]] = {
-    "ChromaVectorStore": ("where", "chroma"),
-    "QdrantVectorStore": ("qdrant_filters", "qdrant"),
-}
-"""The keyword of a query in which a store takes a filter of its client's."""
-_LISTED = frozenset({"PGVectorStore", "QdrantVectorStore"})
-"""Stores that select what `metadata_filters` makes, and more at most."""
+# Filters in the types of a store's client.
 
 
-def _joined(dialect: Dialect, rewrite: Rewrite, layout: Layout, push: bool, theirs: list[Any]) -> tuple[Any, bool]:
-    translation = rewrite.translate(dialect, layout.fields) if push and not rewrite.always else None
-    joined = _clients.native(dialect, translation.native) if translation else None
-    for filter in theirs:
-        joined = (filter or None) if joined is None else _clients.both(dialect, joined, filter)
-    return joined, rewrite.always or (translation is not None and translation.exact)
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """How a store takes one."""
+
+    keyword: str
+    dialect: Dialect
+    theirs: Callable[[Any, VectorStoreQuery], Any]
+    """What the store makes of the query's own filters, since it would take a native one in their place, or refuse it."""
+    fields: Callable[[Any, Rewrite, Layout], Mapping[str, Any] | None]
+    """Where the attributes are. None if the store could not take the filter."""
 
 
-def _chroma(filters: MetadataFilters | None) -> Any:
-    if filters is None:
-        return None
+def _of_qdrant(store: Any, query: VectorStoreQuery) -> Any:
+    return store._build_query_filter(query)
+
+
+def _of_chroma(store: Any, query: VectorStoreQuery) -> Any:
     from llama_index.vector_stores.chroma.base import _to_chroma_filter  # type: ignore[import-untyped]
 
-    return _to_chroma_filter(filters)
+    return None if query.filters is None else _to_chroma_filter(query.filters)
+
+
+def _of_lancedb(store: Any, query: VectorStoreQuery) -> Any:
+    from llama_index.vector_stores.lancedb.base import _to_lance_filter  # type: ignore[import-untyped]
+
+    if query.filters is None or not query.filters.filters:
+        return None
+    return _to_lance_filter(query.filters, store._metadata_keys)
+
+
+def _as_they_are(store: Any, rewrite: Rewrite, layout: Layout) -> Mapping[str, Any]:
+    return layout.fields
+
+
+def _in_columns(store: Any, rewrite: Rewrite, layout: Layout) -> Mapping[str, Any] | None:
+    """LanceDB refuses a filter that names a column, or a field of one, that is not there."""
+    attributes = sorted({tuple(path) for path in _attributes(rewrite.filter)})
+    fields = layout.inside("metadata", attributes)
+    there = all(_has(store.table.schema, entry["field"]) for entry in fields["attributes"])
+    return fields if there else None
+
+
+def _has(schema: Any, field: list[str]) -> bool:
+    inside = schema
+    for name in field:
+        # A schema has names, and so has the type of a structure, but no other.
+        if name not in getattr(inside, "names", ()):
+            return False
+        inside = inside.field(name).type
+    return True
+
+
+def _attributes(filter: Mapping[str, Any]) -> Iterator[list[str]]:
+    if "attr" in filter:
+        yield filter["attr"]
+    for part in [*filter.get("args", []), *([filter["arg"]] if "arg" in filter else [])]:
+        yield from _attributes(part)
+
+
+_NATIVE = {
+    "ChromaVectorStore": _Native("where", "chroma", _of_chroma, _as_they_are),
+    "LanceDBVectorStore": _Native("where", "lancedb", _of_lancedb, _in_columns),
+    "QdrantVectorStore": _Native("qdrant_filters", "qdrant", _of_qdrant, _as_they_are),
+}
+
+
+# Filters in LlamaIndex's own types.
+
+_LISTED = {"PGVectorStore": FilterOperator.ANY, "QdrantVectorStore": FilterOperator.IN}
+"""Stores that select what `metadata_filters` makes and more at most, with how they ask for a list that has one of several."""
 
 
 def conjoined(ours: MetadataFilters | None, theirs: MetadataFilters | None) -> MetadataFilters | None:
@@ -146,14 +164,16 @@ def conjoined(ours: MetadataFilters | None, theirs: MetadataFilters | None) -> M
     return theirs if ours is None else MetadataFilters(filters=[ours, theirs], condition=FilterCondition.AND)
 
 
-def metadata_filters(filter: Mapping[str, Any], layout: Layout) -> MetadataFilters | None:
+def metadata_filters(
+    filter: Mapping[str, Any], layout: Layout, any_of: FilterOperator = FilterOperator.ANY
+) -> MetadataFilters | None:
     """As much of a filter as `MetadataFilters` says alike in stores that write values into SQL. None if that is nothing. Never narrower."""
     match filter:
         case {"op": "and", "args": args}:
-            parts = [part for arg in args if (part := metadata_filters(arg, layout)) is not None]
+            parts = [part for arg in args if (part := metadata_filters(arg, layout, any_of)) is not None]
             return MetadataFilters(filters=[*parts], condition=FilterCondition.AND) if parts else None
         case {"op": "or", "args": args}:
-            every = [metadata_filters(arg, layout) for arg in args]
+            every = [metadata_filters(arg, layout, any_of) for arg in args]
             parts = [part for part in every if part is not None]
             # One that says nothing makes all of it say nothing.
             return (
@@ -166,7 +186,7 @@ def metadata_filters(filter: Mapping[str, Any], layout: Layout) -> MetadataFilte
         case {"op": "one-of", "attr": path, "values": list(values)}:
             return _test(path, FilterOperator.IN, values, layout)
         case {"op": "contains-any", "attr": path, "values": list(values)}:
-            return _test(path, FilterOperator.ANY, values, layout)
+            return _test(path, any_of, values, layout)
         case _:
             return None
 
@@ -191,58 +211,3 @@ def _plain(value: str) -> bool:
     except ValueError:
         return True
     return False
-
-
-# What the caller's own asks about.
-
-
-def asked(store: str, filters: MetadataFilters | None, layout: Layout) -> Asks:
-    """What the caller's filters ask about.
-
-    Raises `InputError` where a filter would end up as a part of an expression, and could say more there than it seems to.
-    """
-    names: set[str] = set()
-    text = False
-    for test in _tests(filters):
-        if store not in _STRUCTURED:
-            _refuse_code(store, test)
-        names.update((test.key, test.key.split(".")[0]))
-        text = text or test.operator in _MATCHES_TEXT
-    return _told(names, text, layout)
-
-
-def _asked_natively(dialect: str, filter: Any, layout: Layout) -> Asks:
-    asks = _clients.asks(dialect, filter)
-    return asks if asks.attributes is None else _told(asks.attributes, asks.text, layout)
-
-
-def _told(names: set[str] | frozenset[str], text: bool, layout: Layout) -> Asks:
-    # LlamaIndex keeps a whole node, as JSON, in a field that begins so.
-    if any(name.startswith("_") for name in names):
-        return ANYTHING
-    return Asks(layout.places(frozenset(names)), text or not _TEXT.isdisjoint(names))
-
-
-def union(one: Asks, other: Asks) -> Asks:
-    known = one.attributes is not None and other.attributes is not None
-    return Asks(
-        (one.attributes or frozenset()) | (other.attributes or frozenset()) if known else None, one.text or other.text
-    )
-
-
-def _tests(filters: MetadataFilters | None) -> Iterator[MetadataFilter]:
-    for part in filters.filters if filters is not None else []:
-        if isinstance(part, MetadataFilters):
-            yield from _tests(part)
-        else:
-            yield part
-
-
-def _refuse_code(store: str, test: MetadataFilter) -> None:
-    if not re.fullmatch(r"[A-Za-z_][\w. -]*", test.key):
-        raise InputError(f"the filter asks about {test.key!r}, which {store} would read as a part of its expression")
-    for value in test.value if isinstance(test.value, list) else [test.value]:
-        if isinstance(value, str) and re.search(r"['\"`\\;\0]|--|/\*", value):
-            raise InputError(
-                f"the filter compares `{test.key}` with a text that {store} would read as a part of its expression"
-            )

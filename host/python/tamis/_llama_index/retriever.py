@@ -22,14 +22,14 @@ from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
-from tamis._errors import InputError
+from tamis._errors import HostError, InputError
 from tamis._layout import Layout
 from tamis._llama_index.candidates import Names, same
 from tamis._llama_index.documents import GuardedDocuments
 from tamis._llama_index.gate import Gate, asking
 from tamis._llama_index.store import TamisVectorStore
 from tamis._native import Policy, Request
-from tamis._search import BUDGET
+from tamis._search import ANYTHING, BUDGET, NOTHING
 
 _log = logging.getLogger("tamis")
 
@@ -41,6 +41,9 @@ class TamisRetriever(BaseRetriever):
     asked, since its model would read what no gate has seen, and the index node is handed out as it is. For the same reason a retriever that holds a query
     engine, or shows nodes of its index to a model, is refused.
 
+    A retriever that finds nodes by their words tells of a word in a redacted text by finding it. So one without a vector store or a retriever inside
+    does not hand out nodes from which anything is redacted, unless `by_words=False` says that it does not look at words.
+
     One generation of the policy decides on everything in one call. `fields`, `push` and `budget` are those of `TamisVectorStore`.
     """
 
@@ -51,6 +54,7 @@ class TamisRetriever(BaseRetriever):
         *,
         request: Request | Mapping[str, Any] | None = None,
         fields: Mapping[str, Any] | None = None,
+        by_words: bool | None = None,
         push: bool = True,
         budget: int = BUDGET,
     ) -> None:
@@ -66,6 +70,7 @@ class TamisRetriever(BaseRetriever):
         self._budget = budget
         self._gate: Gate | None = None
         _look_through(retriever)
+        self._asks = ANYTHING if (_by_words(retriever) if by_words is None else by_words) else NOTHING
 
     # The two calls that LlamaIndex traces and reports, each by one gate from beginning to end.
 
@@ -79,11 +84,11 @@ class TamisRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(inner._retrieve(query_bundle))
+        return gate.filter_scored(inner._retrieve(query_bundle), self._asks)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(await inner._aretrieve(query_bundle))
+        return gate.filter_scored(await inner._aretrieve(query_bundle), self._asks)
 
     def _handle_recursive_retrieval(self, query_bundle: QueryBundle, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         expanded: list[NodeWithScore] = []
@@ -109,16 +114,16 @@ class TamisRetriever(BaseRetriever):
 
     def _entered(self) -> TamisRetriever:
         """This retriever with the gate of one call."""
-        if self._gate is not None:
-            return self
         entered = copy.copy(self)
-        entered._gate = Gate(asking(self._policy, self._request), self._layout)
+        entered._gate = self._gate or Gate(asking(self._policy, self._request), self._layout)
         return entered
 
     def _guarded(self) -> tuple[Gate, BaseRetriever]:
         entered = self._entered()
-        assert entered._gate is not None
-        return entered._gate, entered._inside(entered._retriever)
+        gate = entered._gate
+        if gate is None:
+            raise HostError("a call has no gate")
+        return gate, entered._inside(self._retriever)
 
     def _child(self, scored: NodeWithScore) -> Any:
         if self._gate is None or not isinstance(scored.node, IndexNode):
@@ -242,12 +247,25 @@ def _distinct(nodes: list[NodeWithScore]) -> list[NodeWithScore]:
     return list(first.values())
 
 
+def _by_words(retriever: BaseRetriever) -> bool:
+    """Whether a retriever may find nodes by their words. One that holds stores or retrievers finds what they do."""
+    if type(retriever).__name__ in ("SummaryIndexRetriever", "SummaryIndexEmbeddingRetriever"):
+        return False
+    finders = (BaseRetriever, BasePydanticVectorStore, VectorStoreIndex, RetrieverTool)
+    return not any(isinstance(value, finders) for part in _parts(retriever).values() for value in _inside_of(part))
+
+
+def _inside_of(part: Any) -> list[Any]:
+    if isinstance(part, dict):
+        return list(part.values())
+    return list(part) if isinstance(part, (list, tuple)) else [part]
+
+
 def _look_through(retriever: BaseRetriever) -> None:
     """Raises `InputError` for a retriever whose parts a model reads before the gate does."""
     parts = list(_parts(retriever).values())
     for part in parts:
-        inside = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else [part]
-        if any(isinstance(value, BaseQueryEngine) for value in inside):
+        if any(isinstance(value, BaseQueryEngine) for value in _inside_of(part)):
             raise InputError(
                 f"{type(retriever).__name__} holds a query engine, whose model would read what no gate has seen: guard its retriever"
             )

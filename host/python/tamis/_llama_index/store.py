@@ -33,7 +33,7 @@ _log = logging.getLogger("tamis")
 class TamisVectorStore(BasePydanticVectorStore):
     """Wraps a vector store, and guards `query`, `get_nodes` and their async forms. Writing goes straight to the store.
 
-    The policy's filter is pushed down where the store takes it (Qdrant, Chroma, PostgreSQL); `fields` says where its attributes are if not under
+    The policy's filter is pushed down where the store takes it (Qdrant, Chroma, LanceDB, PostgreSQL); `fields` says where its attributes are if not under
     their own names, as in `Rewrite.to`, and `push=False` leaves it out. Every store's candidates are decided on afterwards, and more are fetched
     until there are `similarity_top_k`, or no more, or `budget` have been looked at, which is logged.
 
@@ -103,6 +103,7 @@ class TamisVectorStore(BasePydanticVectorStore):
         gate, rewrite, ours = self._planned(query, kwargs)
 
         def fetch(wanted: int) -> list[Candidate]:
+            found: list[Candidate] = []
             with below_the_gate():
                 found = candidates(self._store.query(_scaled(ours.query, wanted), **ours.kwargs))
             names = self._unseen(found)
@@ -115,6 +116,7 @@ class TamisVectorStore(BasePydanticVectorStore):
         gate, rewrite, ours = self._planned(query, kwargs)
 
         async def fetch(wanted: int) -> list[Candidate]:
+            found: list[Candidate] = []
             with below_the_gate():
                 found = candidates(await self._store.aquery(_scaled(ours.query, wanted), **ours.kwargs))
             names = self._unseen(found)
@@ -129,20 +131,22 @@ class TamisVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
-        ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
+        ours, asks = plan_for_nodes(self._store, node_ids, filters, kwargs, rewrite, self._layout, self._push)
+        nodes: list[BaseNode] = []
         with below_the_gate():
-            nodes = [] if rewrite.never else self._store.get_nodes(node_ids, ours, **kwargs)
-        return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
+            nodes = [] if rewrite.never else self._store.get_nodes(node_ids, ours, **kwargs) or []
+        return [self._handed(gate, node) for node in gate.filter(nodes, asks) if node is not None]
 
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **kwargs: Any
     ) -> list[BaseNode]:
         """The nodes of these that the request may read."""
         gate, rewrite = self._asking(1)
-        ours, asks = plan_for_nodes(self._store, filters, kwargs, rewrite, self._layout, self._push)
+        ours, asks = plan_for_nodes(self._store, node_ids, filters, kwargs, rewrite, self._layout, self._push)
+        nodes: list[BaseNode] = []
         with below_the_gate():
-            nodes = [] if rewrite.never else await self._store.aget_nodes(node_ids, ours, **kwargs)
-        return [self._handed(gate, node) for node in gate.filter(nodes or [], asks) if node is not None]
+            nodes = [] if rewrite.never else await self._store.aget_nodes(node_ids, ours, **kwargs) or []
+        return [self._handed(gate, node) for node in gate.filter(nodes, asks) if node is not None]
 
     def _asking(self, k: int) -> tuple[Gate, Rewrite]:
         gate = self._gate or Gate(asking(self._policy, self._request), self._layout)
