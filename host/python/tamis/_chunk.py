@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
+from types import NoneType
 from typing import Any
 
 
@@ -37,8 +38,8 @@ def _remove(kept: dict[str, Any], path: Sequence[str]) -> None:
     value = kept[name]
     if inside and isinstance(value, Mapping):
         kept[name] = without(value, [inside])
-    elif not inside or isinstance(value, (list, tuple)):
-        # The path may lie inside any element of a list, so all of them go.
+    elif not inside or not isinstance(value, (str, int, float, NoneType)):
+        # The path may lie inside any element of a list, and who knows where in an object, so all of it goes.
         del kept[name]
 
 

@@ -193,6 +193,9 @@ def test_what_is_redacted_is_not_in_what_is_handed_out() -> None:
     assert repr(attributes) == before
     (decision,) = policy.decide(ALICE, [mapping])
     assert decision.redacted == [("pay", "base"), ("salary",), ("text",)] and decision.redacts_text
+    for hidden in ([{"base": 1}], types.SimpleNamespace(base=1)):
+        (chunk,) = policy.filter(ALICE, [{"id": "a", "attributes": {"kind": "person", "pay": hidden}}])
+        assert chunk["attributes"] == {"kind": "person"}
     with pytest.raises(TypeError, match="SimpleNamespace"):
         policy.filter(ALICE, [types.SimpleNamespace(id="a", attributes=attributes)])
 
