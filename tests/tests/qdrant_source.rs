@@ -114,7 +114,7 @@ fn attributes_are_where_the_collection_has_them() {
         entity_type: Place::Constant("Chunk".to_owned()),
         id: Place::Absent,
         ancestors: Place::Absent,
-        admitted: false,
+        ..Fields::default()
     };
     let collection = QdrantCollection {
         text: Some("page_content".to_owned()),

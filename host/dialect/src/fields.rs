@@ -1,12 +1,13 @@
 //! Where a collection keeps what a filter tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use tamis_core::InputError;
 use tamis_core::decision::Path;
 use tamis_core::input;
+use tamis_core::manifest::FootprintAttribute;
 
 /// Where a collection keeps what a filter tests, by the names that the database knows.
 ///
@@ -24,6 +25,8 @@ pub struct Fields {
     /// Whether every chunk of the collection passed the admit gate, so that an attribute with a declared type is of that type
     /// wherever it is present. Databases that cannot ask for the type of what they store are exact only then.
     pub admitted: bool,
+    /// Attributes that every chunk has, if all were admitted: see [`Fields::require`].
+    pub required: BTreeSet<Path>,
 }
 
 /// Where one fact about a chunk is.
@@ -45,6 +48,7 @@ impl Default for Fields {
             id: Place::Field("chunk_id".to_owned()),
             ancestors: Place::Field("ancestors".to_owned()),
             admitted: false,
+            required: BTreeSet::new(),
         }
     }
 }
@@ -59,6 +63,8 @@ struct RawFields {
     ancestors: Option<RawPlace>,
     #[serde(default)]
     admitted: bool,
+    #[serde(default)]
+    required: BTreeSet<Path>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +84,7 @@ enum RawPlace {
 
 impl Fields {
     /// Reads `{"attributes":[{"attr":["owner","team"],"field":["owner_team"]}],"entity_type":{"constant":"Chunk"},
-    /// "id":{"field":"doc"},"ancestors":{"absent":true},"admitted":true}`; what is left out is as in [`Fields::default`].
+    /// "id":{"field":"doc"},"ancestors":{"absent":true},"admitted":true,"required":[["tenant"]]}`; what is left out is as in [`Fields::default`].
     ///
     /// # Errors
     /// For JSON of another shape, with its place.
@@ -105,7 +111,17 @@ impl Fields {
             id: place(raw.id, default.id, "id")?,
             ancestors: place(raw.ancestors, default.ancestors, "ancestors")?,
             admitted: raw.admitted,
+            required: raw.required,
         })
+    }
+
+    /// If all chunks were admitted, takes it that each has what this policy cannot do without: the admit gate lets in no other. Some
+    /// databases cannot ask whether something is there.
+    pub fn require(&mut self, footprint: &[FootprintAttribute]) {
+        if self.admitted {
+            let needed = footprint.iter().filter(|entry| !entry.optional);
+            self.required.extend(needed.map(|entry| entry.attribute.path.clone()));
+        }
     }
 
     /// The attributes of a chunk, out of what the database stores of them. What is mapped is read from its field alone: another field

@@ -103,6 +103,12 @@ impl Planner<'_> {
         let (name, field) = (path_text(&attribute.path), Field::Attribute(self.fields.of(&attribute.path)));
         let declared = attribute.declared.as_ref();
         let stored = declared.filter(|_| self.fields.admitted);
+        if matches!(test, Test::Exists | Test::Readable)
+            && self.fields.admitted
+            && self.fields.required.contains(&attribute.path)
+        {
+            return Plan::Always;
+        }
         if *test == Test::Readable && self.fields.admitted {
             return self.test(&format!("`{name}`"), &field, Atom::Present, stored, wide);
         }
@@ -417,6 +423,7 @@ fn scalar(json: &Json) -> Option<Scalar> {
 #[cfg(test)]
 mod tests {
     use tamis_core::filter::Comparison;
+    use tamis_core::manifest::FootprintAttribute;
 
     use super::*;
 
@@ -459,6 +466,29 @@ mod tests {
         assert_eq!(planned(&not(&not(exists)), true), (a.clone(), vec![]));
         assert_eq!(planned(&not(exists), true), (Plan::Always, vec!["`a`: no".to_owned()]));
         assert_eq!(planned(&not(exists), false), (Plan::Not(Box::new(a)), vec![]));
+    }
+
+    #[test]
+    fn what_every_admitted_chunk_has_is_not_asked_for() {
+        let footprint = [true, false].map(|optional| {
+            let path = vec![if optional { "xa" } else { "xb" }.to_owned()];
+            let attribute = Attribute { path, declared: Some(Type::Long) };
+            FootprintAttribute { attribute, optional }
+        });
+        let planned = |text: &str, admitted| {
+            let mut fields = Fields { admitted, ..Fields::default() };
+            fields.require(&footprint);
+            plan(&Filter::from_json(text).unwrap(), &fields, LIMITS, &judge)
+        };
+        for op in ["exists", "readable"] {
+            let test = |name: &str| format!(r#"{{"op":"{op}","attr":["{name}"],"type":"Long"}}"#);
+            let not = |name: &str| format!(r#"{{"op":"not","arg":{}}}"#, test(name));
+            assert_eq!(planned(&test("xb"), true), (Plan::Always, vec![]));
+            assert_eq!(planned(&not("xb"), true), (Plan::Never, vec![]));
+            for (name, admitted) in [("xa", true), ("xa", false), ("xb", false)] {
+                assert_eq!(planned(&not(name), admitted), (Plan::Always, vec![format!("`{name}`: no")]));
+            }
+        }
     }
 
     fn test(name: &str) -> String {

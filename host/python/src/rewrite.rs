@@ -1,18 +1,25 @@
 //! Rewrites: the filter that narrows a search, in the language of a database.
 
+use std::sync::Arc;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use serde_json::Value as Json;
 use tamis_core::{Filter, InputError};
 use tamis_dialect::Fields;
+use tamis_runtime::Generation;
 
 use crate::decision::errors;
 use crate::{chunk, error, json};
 
 /// How to narrow a search to what may be read.
 #[pyclass(frozen, module = "tamis")]
-pub(crate) struct Rewrite(pub(crate) tamis_core::Rewrite);
+pub(crate) struct Rewrite {
+    pub(crate) inner: tamis_core::Rewrite,
+    /// Of the policy.
+    pub(crate) serving: Arc<Generation>,
+}
 
 /// A filter in a database's own language.
 #[pyclass(frozen, module = "tamis")]
@@ -34,49 +41,49 @@ impl Rewrite {
     /// The filter, as the tree that wit/FILTER.md describes.
     #[getter]
     fn filter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        json::to_python(py, &self.0.filter.to_json())
+        json::to_python(py, &self.inner.filter.to_json())
     }
 
     /// Whether the filter matches only what the policy allows.
     #[getter]
     fn exact(&self) -> bool {
-        self.0.exact
+        self.inner.exact
     }
 
     /// Whether the filter matches everything.
     #[getter]
     fn always(&self) -> bool {
-        self.0.filter == Filter::Always
+        self.inner.filter == Filter::Always
     }
 
     /// Whether nothing can be allowed, so that there is nothing to search.
     #[getter]
     fn never(&self) -> bool {
-        self.0.filter == Filter::Never
+        self.inner.filter == Filter::Never
     }
 
     /// Paths of the attributes that the filter gate will need.
     #[getter]
     fn needs<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        self.0.needs.iter().map(|attribute| PyTuple::new(py, &attribute.path)).collect()
+        self.inner.needs.iter().map(|attribute| PyTuple::new(py, &attribute.path)).collect()
     }
 
     /// Rules that the filter says only in part.
     #[getter]
     fn partial(&self) -> Vec<&str> {
-        self.0.partial.iter().map(String::as_str).collect()
+        self.inner.partial.iter().map(String::as_str).collect()
     }
 
     /// The rules that failed for this request, each with why. For the operator's log.
     #[getter]
     fn errors(&self) -> Vec<(&str, &str)> {
-        errors(&self.0.errors)
+        errors(&self.inner.errors)
     }
 
     /// Whether the filter matches a chunk.
     fn matches(&self, chunk: &Bound<'_, PyAny>) -> PyResult<bool> {
         let chunk = chunk::whole(chunk).map_err(|error| error::unreadable(chunk.py(), &error))?;
-        Ok(self.0.filter.matches(&chunk))
+        Ok(self.inner.filter.matches(&chunk))
     }
 
     /// The filter in a database's own language, in plain data, with what the database cannot express. `fields` says where a collection
@@ -91,7 +98,7 @@ impl Rewrite {
         let translated = self.translated(py, dialect, fields)?;
         Ok(Translation {
             dialect: dialect.to_owned(),
-            exact: self.0.exact && translated.is_exact(),
+            exact: self.inner.exact && translated.is_exact(),
             native: translated.native,
             widened: translated.widened,
         })
@@ -118,14 +125,14 @@ impl Rewrite {
         dialect: Option<&str>,
         fields: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let Some(dialect) = dialect else { return Ok(tamis_dialect::explain(&self.0, None)) };
+        let Some(dialect) = dialect else { return Ok(tamis_dialect::explain(&self.inner, None)) };
         let translated = self.translated(py, dialect, fields)?;
-        Ok(tamis_dialect::explain(&self.0, Some((dialect, &translated))))
+        Ok(tamis_dialect::explain(&self.inner, Some((dialect, &translated))))
     }
 
     fn __repr__(&self) -> String {
-        let exact = if self.0.exact { "exact" } else { "superset" };
-        format!("<Rewrite, {exact}: {}>", self.0.filter)
+        let exact = if self.inner.exact { "exact" } else { "superset" };
+        format!("<Rewrite, {exact}: {}>", self.inner.filter)
     }
 }
 
@@ -142,12 +149,13 @@ impl Rewrite {
                 .and_then(|fields| Fields::from_json(&Json::Object(fields).to_string()))
                 .map_err(|error| error.within("fields")),
         };
-        let fields = fields.map_err(|error| error::unreadable(py, &error))?;
+        let mut fields = fields.map_err(|error| error::unreadable(py, &error))?;
+        fields.require(&self.serving.policy().manifest().footprint);
         let dialect = tamis_dialect::dialect(name, fields).ok_or_else(|| {
             let known = tamis_dialect::NAMES.join(", ");
             error::unreadable(py, &InputError::new("dialect", format!("`{name}` is none of {known}")))
         })?;
-        Ok(py.detach(|| dialect.emit(&self.0.filter)))
+        Ok(py.detach(|| dialect.emit(&self.inner.filter)))
     }
 }
 

@@ -133,7 +133,8 @@ impl Session {
     #[pyo3(signature = (k=10, collection=""))]
     pub(crate) fn rewrite(&self, py: Python<'_>, k: u32, collection: &str) -> PyResult<Rewrite> {
         let query = Query { collection: collection.to_owned(), k };
-        self.ask(py, |session| session.rewrite(&query)).map(Rewrite)
+        let inner = self.ask(py, |session| session.rewrite(&query))?;
+        Ok(Rewrite { inner, serving: Arc::clone(&self.serving) })
     }
 
     fn __repr__(&self) -> String {

@@ -29,6 +29,7 @@ class Layout:
             "id": given.pop("id", {"absent": True}),
             "ancestors": given.pop("ancestors", {"field": "ancestors"}),
             "admitted": given.pop("admitted", False),
+            "required": given.pop("required", []),
         }
         """What the dialects take."""
         if given:

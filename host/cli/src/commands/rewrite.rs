@@ -13,11 +13,12 @@ use crate::{input, output};
 const AST: &str = "ast";
 
 pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
-    let fields = match &args.fields {
+    let mut fields = match &args.fields {
         None => Fields::default(),
         Some(path) => Fields::from_json(&input::text(path)?).with_context(|| path.display().to_string())?,
     };
     let handle = input::policy(&args.asked.policy)?;
+    fields.require(&handle.current().policy().manifest().footprint);
     let request = input::request(&args.asked.request)?;
     let query = Query { collection: args.collection.clone(), k: args.k };
     let rewrite = handle.rewrite(&request, &query)?.value;
