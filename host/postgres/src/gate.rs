@@ -11,6 +11,7 @@ use tamis_runtime::{Admission, Error, Policy, Session, Verdict};
 
 use crate::error::Failure;
 use crate::layout::{Column, Layout};
+use crate::planned::Basis;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::process;
@@ -149,22 +150,31 @@ struct Decider {
     _ticking: Ticking,
 }
 
+/// Whose policy decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// The one that serves under the name that is the first argument.
+    Serving,
+    /// The one that a plan was made for, as the first argument says: its filter and its decisions are of one generation.
+    Planned,
+}
+
 /// Decides on the row that the arguments are.
-pub(crate) fn decide(call: Call, action: Action) -> Result<bool, Failure> {
+pub(crate) fn decide(call: Call, action: Action, chosen: Chosen) -> Result<bool, Failure> {
     let serial = request::serial();
     let site = match call.kept() {
         Some(site) if site.is_fixed && site.serial == serial => site,
         _ => call.keep(Site {
             serial,
             is_fixed: call.is_fixed(0) && call.is_fixed(1),
-            decider: decider(call, action)?,
+            decider: decider(call, action, chosen)?,
         }),
     };
     // No request, no rows.
     site.decider.as_mut().map_or(Ok(false), |decider| decider.decide(call))
 }
 
-fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
+fn decider(call: Call, action: Action, chosen: Chosen) -> Result<Option<Decider>, Failure> {
     if process::is_restricted() {
         let message = "rows that Tamis protects cannot be kept for others";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message)
@@ -186,10 +196,19 @@ fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
     }
     let text = |number| call.argument(number, Kind::Text).text();
     let name = text(0).ok_or_else(|| wrong("The policy is NULL.".to_owned()))?;
+    let basis = match chosen {
+        Chosen::Serving => None,
+        Chosen::Planned => Some(Basis::of_this_statement(&name)?),
+    };
     let layout = text(1).ok_or_else(|| wrong("The layout is NULL.".to_owned()))?;
     let kinds: Vec<Kind> = (FIRST..call.arguments()).map(|number| call.kind(number)).collect();
+    let name = basis.as_ref().map_or(name, |basis| basis.policy.clone());
     let place = Place { policy: name, action, layout, kinds: kinds.clone() };
-    let Some(gate) = request::gate(&place, || serving::policy(&place.policy))? else { return Ok(None) };
+    let find = || match &basis {
+        Some(basis) => serving::of_plan(basis),
+        None => serving::policy(&place.policy).map(|served| served.policy),
+    };
+    let Some(gate) = request::gate(&place, find)? else { return Ok(None) };
     let layout = Layout::from_json(&place.layout).map_err(|error| wrong(format!("The layout: {error}")))?;
     if kinds.len() != layout.columns.len() {
         return Err(wrong(format!(

@@ -18,6 +18,7 @@ mod functions;
 mod gate;
 mod layout;
 mod narrow;
+mod planned;
 mod request;
 mod server;
 mod serving;

@@ -15,7 +15,7 @@ use tamis_runtime::Policy;
 
 use crate::error::Failure;
 use crate::gate::{Gate, Place};
-use crate::server::{plan, process};
+use crate::server::{kept, process};
 use crate::serving;
 
 /// Gates that are open at once: one for each policy, action and layout that a transaction uses. Past this all are made anew.
@@ -25,20 +25,12 @@ const MAX_GATES: usize = 64;
 const MAX_KEPT: usize = 4;
 /// Of one request that had more gates than this none are kept.
 const MAX_KEPT_GATES: usize = 8;
-/// No statement.
-const NONE: (i64, u32) = (i64::MIN, 0);
 
 struct Current {
     /// What was set, to be told from another.
     json: Json,
     request: Request,
-    gates: HashMap<Place, Open>,
-}
-
-/// A gate, and the statement that looked last whether its policy still serves.
-struct Open {
-    gate: Rc<RefCell<Gate>>,
-    statement: (i64, u32),
+    gates: HashMap<Place, Rc<RefCell<Gate>>>,
 }
 
 thread_local! {
@@ -46,6 +38,12 @@ thread_local! {
     /// The requests before, the last one last.
     static KEPT: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
     static SERIAL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// From now on nothing outlives the transaction that it was for.
+pub(crate) fn watch() {
+    process::at_end_of_transactions(forget);
+    process::at_undone_parts(serving::forget);
 }
 
 /// Sets the request of the current transaction. The action may be left out, as each gate has its own.
@@ -72,7 +70,6 @@ pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
         Some(current) => current,
         None => Current { request: read(&json)?, json, gates: HashMap::new() },
     };
-    process::at_end_of_transactions(forget);
     CURRENT.set(Some(current));
     advance();
     Ok(())
@@ -102,7 +99,7 @@ pub(crate) fn serial() -> u64 {
 }
 
 fn advance() {
-    plan::forget();
+    kept::forget();
     SERIAL.set(SERIAL.get().wrapping_add(1));
 }
 
@@ -112,8 +109,6 @@ fn forget() {
     if current.gates.len() > MAX_KEPT_GATES {
         current.gates.clear();
     }
-    // Statements of another transaction may look like those of this one.
-    current.gates.values_mut().for_each(|open| open.statement = NONE);
     KEPT.with_borrow_mut(|kept| {
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
@@ -123,36 +118,29 @@ fn forget() {
     advance();
 }
 
-/// The gate at a place, with the policy that is found: once for each statement. `None` if there is no request.
+/// The gate at a place, with the policy that is found. `None` if there is no request.
 pub(crate) fn gate(
     place: &Place,
     find: impl FnOnce() -> Result<Policy, Failure>,
 ) -> Result<Option<Rc<RefCell<Gate>>>, Failure> {
-    let statement = process::statement();
-    let Some((known, request)) = CURRENT.with_borrow(|current| {
-        let current = current.as_ref()?;
-        let known = current.gates.get(place).map(|open| (Rc::clone(&open.gate), open.statement));
-        Some((known, current.request.clone()))
-    }) else {
+    let Some(known) =
+        CURRENT.with_borrow(|current| current.as_ref().map(|current| current.gates.get(place).cloned()))
+    else {
         return Ok(None);
     };
-    if let Some((gate, looked)) = &known
-        && *looked == statement
-    {
-        return Ok(Some(Rc::clone(gate)));
-    }
     // May end the statement, so nothing is borrowed.
     let policy = find()?;
-    let gate = match known {
-        Some((gate, _)) if same(&gate.borrow(), &policy) => gate,
-        _ => Rc::new(RefCell::new(Gate::new(place, policy, request))),
-    };
+    if let Some(gate) = known.filter(|gate| same(&gate.borrow(), &policy)) {
+        return Ok(Some(gate));
+    }
+    let Some(request) = current() else { return Ok(None) };
+    let gate = Rc::new(RefCell::new(Gate::new(place, policy, request)));
     CURRENT.with_borrow_mut(|current| {
         if let Some(current) = current {
             if current.gates.len() >= MAX_GATES {
                 current.gates.clear();
             }
-            current.gates.insert(place.clone(), Open { gate: Rc::clone(&gate), statement });
+            current.gates.insert(place.clone(), Rc::clone(&gate));
         }
     });
     Ok(Some(gate))

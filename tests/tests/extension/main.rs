@@ -10,6 +10,7 @@
 mod crash;
 mod input;
 mod interrupts;
+mod plans;
 mod policies;
 mod requests;
 mod rows;

@@ -52,19 +52,6 @@ impl Call {
         unsafe { pg_sys::get_fn_expr_variadic((*self.0).flinfo) }
     }
 
-    /// The number that this place has noted, if it has. Not for a place that keeps something.
-    pub(crate) fn noted(self) -> Option<u64> {
-        // SAFETY: as `new` says; the pointer is a number, and points nowhere.
-        let noted = unsafe { (*(*self.0).flinfo).fn_extra } as usize as u64;
-        noted.checked_sub(1)
-    }
-
-    /// Notes a number until the server forgets this place.
-    pub(crate) fn note(self, number: u64) {
-        // SAFETY: as `new` says.
-        unsafe { (*(*self.0).flinfo).fn_extra = number.wrapping_add(1) as usize as *mut std::ffi::c_void }
-    }
-
     /// What this place has kept, if it has. The type must be the one that [`Self::keep`] was called with, which is one for all of
     /// this library.
     pub(crate) fn kept(self) -> Option<&'static mut crate::gate::Site> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod clock;
+pub(crate) mod kept;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod table;

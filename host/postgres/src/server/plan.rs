@@ -1,76 +1,22 @@
-//! Tells the planner which rows a request can be allowed: `tamis.allowed(…)` becomes `(condition) AND tamis.planned(key) AND
-//! tamis.decided(…)`, so that indexes serve the condition while the policy still decides on each row.
-//!
-//! A plan that is kept is right only for its request and policy. When either changes, the plans are made anew; `planned`, which is
-//! evaluated once when a plan starts, refuses what this has missed.
+//! Tells the planner which rows a request can be allowed: `tamis.allowed(…)` becomes `(condition) AND tamis.decided(…)`, so that indexes serve the condition while the policy still decides on each row.
 
-use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int};
 
 use pgrx::pg_guard;
-use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::{self, List, Node, NodeTag};
 use pgrx::{FromDatum, IntoDatum};
 
-use super::call::Call;
 use super::value::Kind;
+use super::{kept, process};
 use crate::error::{Failure, or_raise};
 use crate::layout::Layout;
-use crate::{backend, narrow, request, serving};
+use crate::planned::Basis;
+use crate::{backend, narrow, request};
 
 /// Arguments before those of the row.
 const FIRST: usize = 2;
 /// What the columns of a call are called in its condition, each with its number.
 const COLUMN: &str = "c";
-
-unsafe extern "C-unwind" {
-    // `utils/plancache.h` and `utils/inval.h`, which pgrx does not declare.
-    fn ResetPlanCache();
-    fn CacheInvalidateRelcacheByRelid(relation: pg_sys::Oid);
-}
-
-thread_local! {
-    /// Whether this backend may have kept plans for the current request, or for the lack of one.
-    static NARROWED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Has the plans made anew that were made for a request.
-pub(crate) fn forget() {
-    if NARROWED.replace(false) {
-        // SAFETY: marks plans; reads and writes nothing else.
-        unsafe { ResetPlanCache() }
-    }
-}
-
-/// Has the plans for a table made anew, in every backend, when the transaction commits.
-pub(crate) fn replan(relation: pg_sys::Oid) {
-    // SAFETY: looks the table up, and says no more than that it is to be looked up again.
-    unsafe { CacheInvalidateRelcacheByRelid(relation) }
-}
-
-/// Whether a plan was made for the current request and the policy that serves now: looked up once for each time that it runs.
-pub(crate) fn check(call: Call) -> Result<bool, Failure> {
-    let serial = request::serial();
-    if call.noted() == Some(serial) {
-        return Ok(true);
-    }
-    let key = call.argument(0, Kind::Text).text().unwrap_or_default();
-    let mut parts = key.splitn(3, ' ');
-    let (planned, digest, name) = (parts.next(), parts.next(), parts.next());
-    let is_current = planned == Some(serial.to_string().as_str());
-    if let (true, Some(digest), Some(name)) = (is_current, digest, name)
-        && format!("{:x}", serving::policy(name)?.digest()) == digest
-    {
-        call.note(serial);
-        return Ok(true);
-    }
-    Err(Failure::new(
-        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
-        "this statement was planned for another policy or request",
-    )
-    .detail("The policy was replaced within a transaction that goes on. No row was let through.")
-    .hint("Run the transaction again."))
-}
 
 /// Answers the planner, or does not.
 ///
@@ -108,40 +54,30 @@ unsafe fn simplify(
         let kinds: Vec<Kind> =
             (FIRST..length).map(|number| Kind::of(pg_sys::exprType(nth(arguments, number)))).collect();
         let names: Vec<String> = (0..kinds.len()).map(|number| format!("{COLUMN}{number}")).collect();
+        let Some(decided) = function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID])
+        else {
+            return Ok(None);
+        };
         // A plan that is made without a request is made anew when there is one.
-        NARROWED.set(true);
+        kept::depend(root, decided);
         let Some(condition) = narrow::condition(&policy, &layout, &kinds, &names)? else { return Ok(None) };
         let Some(text) = expression(root, &condition.text, arguments) else { return Ok(None) };
-        let (Some(decided), Some(planned)) = (
-            function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID]),
-            function(c"planned", &mut [pg_sys::TEXTOID]),
-        ) else {
-            return Ok(None);
+        let basis = Basis {
+            serial: request::serial(),
+            moment: process::moment(),
+            policy,
+            generation: condition.generation,
+            digest: condition.digest,
         };
-        let Some(key) = format!("{} {} {policy}", request::serial(), condition.digest).into_datum() else {
-            return Ok(None);
-        };
-        // Within a transaction nothing tells of a policy that was replaced, but that transactions have ended since.
-        if !root.is_null() && !(*root).glob.is_null() {
-            (*(*root).glob).transientPlan = true;
-        }
-        let key =
-            pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false);
-        let key = pg_sys::lappend(std::ptr::null_mut(), key.cast());
-        let planned = pg_sys::makeFuncExpr(
-            planned,
-            pg_sys::BOOLOID,
-            key,
-            pg_sys::InvalidOid,
-            pg_sys::DEFAULT_COLLATION_OID,
-            pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
-        );
+        let Some(key) = basis.to_text().into_datum() else { return Ok(None) };
         let asked = pg_sys::copyObjectImpl(call.cast()).cast::<pg_sys::FuncExpr>();
         (*asked).funcid = decided;
-        let mut all = pg_sys::lappend(std::ptr::null_mut(), text.cast());
-        all = pg_sys::lappend(all, planned.cast());
-        all = pg_sys::lappend(all, asked.cast());
-        Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, all, -1).cast()))
+        // In the place of the policy's name.
+        (*(*(*asked).args).elements).ptr_value =
+            pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false)
+                .cast();
+        let both = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), text.cast()), asked.cast());
+        Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, both, -1).cast()))
     }
 }
 
