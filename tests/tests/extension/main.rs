@@ -16,4 +16,5 @@ mod requests;
 mod rows;
 mod search;
 mod swaps;
+mod versions;
 mod ways;

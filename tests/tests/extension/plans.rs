@@ -193,12 +193,8 @@ fn what_a_plan_was_made_for_cannot_be_made_up() {
     };
     assert_eq!(code(asked(&key)), "40001");
     let digest = key.split(' ').nth(3).unwrap();
-    for forged in [
-        String::new(),
-        "x".to_owned(),
-        key.replacen(' ', "9 ", 1),
-        key.replace(digest, "../../x"),
-    ] {
+    for forged in [String::new(), "x".to_owned(), key.replacen(' ', "9 ", 1), key.replace(digest, "../../x")]
+    {
         assert_eq!(code(asked(&forged)), "40001", "{forged}");
     }
     for other in [format!("{key} "), key.replace(" rag", " none")] {
