@@ -3,6 +3,7 @@
     target/postgres-server/bin/python benches/postgres/rows.py target/postgres [ROWS …]
 """
 
+import itertools
 import json
 import pathlib
 import statistics
@@ -21,7 +22,7 @@ entity User { tenant: String, level: Long };
 entity Chunk { tenant: String, level: Long };
 action "retrieve", "index" appliesTo { principal: User, resource: Chunk };
 """
-REQUEST = json.dumps({"subject": {"type": "User", "id": "u", "properties": {"tenant": "t1", "level": 5}}})
+PEOPLE = itertools.count()
 NATIVE = "tenant = current_setting('app.tenant') AND level <= current_setting('app.level')::bigint"
 
 
@@ -31,7 +32,7 @@ MAX_INDEXED = 100_000
 
 def fill(admin, rows):
     admin.execute(f"""
-        DROP TABLE IF EXISTS plain, native, plpgsql, tamis_rows, distinct_rows;
+        DROP TABLE IF EXISTS plain, native, plpgsql, tamis_rows, distinct_rows, distinct_native;
         CREATE TABLE plain (id bigint, tenant text, level bigint, body text, embedding vector(8));
         INSERT INTO plain SELECT n, 't' || n % 10, n / 10 % 10, repeat('x', 200),
             ARRAY(SELECT sin(n * 7.13 + i * 1.7 + n % 97) FROM generate_series(1, 8) AS i)::vector FROM generate_series(1, {rows}) AS n;
@@ -39,12 +40,14 @@ def fill(admin, rows):
         CREATE TABLE plpgsql (LIKE plain); INSERT INTO plpgsql TABLE plain;
         CREATE TABLE tamis_rows (LIKE plain); INSERT INTO tamis_rows TABLE plain;
         CREATE TABLE distinct_rows (LIKE plain); INSERT INTO distinct_rows SELECT id, tenant, -id, body, embedding FROM plain;
+        CREATE TABLE distinct_native (LIKE plain); INSERT INTO distinct_native TABLE distinct_rows;
         CREATE OR REPLACE FUNCTION may(tenant text, level bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS
             $$ BEGIN RETURN {NATIVE}; END $$;
         ALTER TABLE native ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON native USING ({NATIVE});
+        ALTER TABLE distinct_native ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON distinct_native USING ({NATIVE});
         ALTER TABLE plpgsql ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON plpgsql USING (may(tenant, level));
         SELECT tamis.protect('tamis_rows', 'bench'); SELECT tamis.protect('distinct_rows', 'bench');
-        GRANT SELECT ON plain, native, plpgsql, tamis_rows, distinct_rows TO app;
+        GRANT SELECT ON plain, native, plpgsql, tamis_rows, distinct_rows, distinct_native TO app;
         SET maintenance_work_mem = '1GB';
     """)
     for name in ("native", "plpgsql", "tamis_rows") if rows <= MAX_INDEXED else ():
@@ -52,14 +55,21 @@ def fill(admin, rows):
     admin.execute("VACUUM ANALYZE")
 
 
-def measure(app, statement, times, settings=()):
-    """The time of the median, in milliseconds of the backend's processor, and what it answers. Each run is a transaction of its own."""
+def request(person):
+    """The request of a person, all of whom may read the same."""
+    return json.dumps({"subject": {"type": "User", "id": f"u{person}", "properties": {"tenant": "t1", "level": 5}}})
+
+
+def measure(app, statement, times, settings=(), strangers=False):
+    """The time of the median, in milliseconds of the backend's processor, and what it answers. Each run is a transaction of its own, and of
+    a person of its own if they are strangers: about them nothing is remembered.
+    """
     (backend,) = app.execute("SELECT pg_backend_pid()").fetchone()
     clock = pathlib.Path(f"/proc/{backend}/schedstat")
     taken = []
     for _ in range(times):
         app.execute("BEGIN")
-        app.execute("SELECT tamis.set_request(%s::jsonb)", [REQUEST])
+        app.execute("SELECT tamis.set_request(%s::jsonb)", [request(next(PEOPLE) if strangers else "")])
         for setting in ("app.tenant = 't1'", "app.level = 5", "max_parallel_workers_per_gather = 0", *settings):
             app.execute(f"SET LOCAL {setting}")
         began = int(clock.read_text().split()[0])
@@ -85,19 +95,22 @@ def main():
             nearest = "SELECT id FROM {} ORDER BY embedding <=> '[1,0.5,0.2,0.1,0,0.3,0.2,0.9]' LIMIT 10"
             searches = "hnsw.iterative_scan = relaxed_order"
             answers = {}
-            for name, about, settings in (
-                ("plain", "no policy", ()),
-                ("native", "native SQL policy", ()),
-                ("plpgsql", "PL/pgSQL policy", ()),
-                ("tamis_rows", "Tamis", ()),
-                ("tamis_rows", "Tamis, not narrowed", (gate_only,)),
-                ("distinct_rows", "Tamis, not narrowed, no two rows alike", (gate_only,)),
+            for name, about, settings, strangers in (
+                ("plain", "no policy", (), False),
+                ("native", "native SQL policy", (), False),
+                ("plpgsql", "PL/pgSQL policy", (), False),
+                ("tamis_rows", "Tamis", (), False),
+                ("tamis_rows", "Tamis, not narrowed", (gate_only,), False),
+                ("tamis_rows", "Tamis, not narrowed, a stranger", (gate_only,), True),
+                ("distinct_native", "no two rows alike: native SQL policy", (), False),
+                ("distinct_rows", "no two rows alike: Tamis", (), True),
+                ("distinct_rows", "no two rows alike: Tamis, not narrowed", (gate_only,), True),
             ):
-                took, answer = measure(app, f"SELECT count(*) FROM {name}", 9, (*no_index, *settings))
+                took, answer = measure(app, f"SELECT count(*) FROM {name}", 9, (*no_index, *settings), strangers)
                 answers[about] = answer[0][0]
                 base = base or took
                 each = "–" if took == base else f"{(took - base) * 1e6 / rows:.0f} ns"
-                if name in ("plain", "distinct_rows") or rows > MAX_INDEXED:
+                if name not in ("native", "plpgsql", "tamis_rows") or strangers or rows > MAX_INDEXED:
                     found = "–"
                 else:
                     took_nearest, hits = measure(app, nearest.format(name), 101, (searches, *settings))

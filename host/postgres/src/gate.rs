@@ -1,17 +1,19 @@
-//! One policy for one request: rows in, yes or no out. What was decided before is remembered.
+//! One policy for one request: rows in, yes or no out.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use tamis_core::request::{INDEX, RETRIEVE};
-use tamis_core::{Chunk, Request};
+use tamis_core::{Request, Row};
 use tamis_runtime::{Admission, Error, Policy, Session, Verdict};
 
 use crate::error::Failure;
 use crate::layout::{Column, Layout};
 use crate::planned::Basis;
+use crate::row::Reader;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::process;
@@ -83,8 +85,8 @@ impl Gate {
         &self.policy
     }
 
-    fn decide(&mut self, chunk: &Chunk) -> Result<bool, Failure> {
-        let decided = self.ask(chunk);
+    fn decide(&mut self, row: &impl Row) -> Result<bool, Failure> {
+        let decided = self.ask(row);
         decided.map_err(|error| {
             // After an error a session answers nothing more.
             self.session = None;
@@ -94,16 +96,19 @@ impl Gate {
         })
     }
 
-    fn ask(&mut self, chunk: &Chunk) -> Result<bool, Error> {
+    fn ask(&mut self, row: &impl Row) -> Result<bool, Error> {
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(self.policy.session(&self.request)?),
         };
-        let chunks = std::slice::from_ref(chunk);
         Ok(match self.action {
             // A row is shown whole or not at all.
-            Action::Retrieve => session.verdicts(chunks)?.first() == Some(&Verdict::Allow),
-            Action::Index => matches!(session.admit(chunks)?.first(), Some(Admission::Admitted)),
+            Action::Retrieve => session.verdict(row)? == Verdict::Allow,
+            Action::Index => {
+                let chunk = row.to_chunk(&self.policy.manifest().footprint);
+                let chunk = chunk.map_err(|error| Error::Host(error.to_string()))?;
+                matches!(session.admit(&[chunk])?.first(), Some(Admission::Admitted))
+            }
         })
     }
 
@@ -142,10 +147,11 @@ struct Decider {
     gate: Rc<RefCell<Gate>>,
     layout: Layout,
     kinds: Vec<Kind>,
+    reader: Reader,
     /// What of the attributes the policy reads, if they are in one column.
     members: Vec<Vec<String>>,
-    /// Whether each row is its own case.
-    reads_ids: bool,
+    /// Whether to remember decisions by what is stored: where that is looked up sooner than read.
+    remembers: bool,
     key: Vec<u8>,
     _ticking: Ticking,
 }
@@ -160,7 +166,7 @@ pub(crate) enum Chosen {
 }
 
 /// Decides on the row that the arguments are.
-pub(crate) fn decide(call: Call, action: Action, chosen: Chosen) -> Result<bool, Failure> {
+pub(crate) fn decide(call: Call<'_>, action: Action, chosen: Chosen) -> Result<bool, Failure> {
     let serial = request::serial();
     let site = match call.kept() {
         Some(site) if site.is_fixed && site.serial == serial => site,
@@ -174,7 +180,7 @@ pub(crate) fn decide(call: Call, action: Action, chosen: Chosen) -> Result<bool,
     site.decider.as_mut().map_or(Ok(false), |decider| decider.decide(call))
 }
 
-fn decider(call: Call, action: Action, chosen: Chosen) -> Result<Option<Decider>, Failure> {
+fn decider(call: Call<'_>, action: Action, chosen: Chosen) -> Result<Option<Decider>, Failure> {
     if process::is_restricted() {
         let message = "rows that Tamis protects cannot be kept for others";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message)
@@ -194,7 +200,7 @@ fn decider(call: Call, action: Action, chosen: Chosen) -> Result<Option<Decider>
     if call.is_variadic() {
         return Err(wrong("VARIADIC is not supported.".to_owned()));
     }
-    let text = |number| call.argument(number, Kind::Text).text();
+    let text = |number| call.argument(number, Kind::Text).text().map(Cow::into_owned);
     let name = text(0).ok_or_else(|| wrong("The policy is NULL.".to_owned()))?;
     let basis = match chosen {
         Chosen::Serving => None,
@@ -226,7 +232,7 @@ fn decider(call: Call, action: Action, chosen: Chosen) -> Result<Option<Decider>
     let policy = borrowed.policy();
     let footprint: Vec<Vec<String>> =
         policy.manifest().footprint.iter().map(|entry| entry.attribute.path.clone()).collect();
-    let (members, reads_ids) = (layout.members(&footprint), policy.reads_ids());
+    let reads_ids = policy.reads_ids();
     drop(borrowed);
     if let Some(path) = layout.lacks(&footprint) {
         let message =
@@ -236,33 +242,37 @@ fn decider(call: Call, action: Action, chosen: Chosen) -> Result<Option<Decider>
             .hint("Protect the table again with tamis.protect."));
     }
     let _ticking = Ticking::start();
-    Ok(Some(Decider { gate, layout, kinds, members, reads_ids, key: Vec::new(), _ticking }))
+    let reader = Reader::new(&layout, &footprint, reads_ids);
+    let members = layout.members(&footprint);
+    // If each row is its own case, none comes again.
+    let remembers = !reads_ids && kinds.iter().any(|kind| matches!(kind, Kind::Array(_) | Kind::Jsonb));
+    Ok(Some(Decider { gate, layout, kinds, reader, members, remembers, key: Vec::new(), _ticking }))
 }
 
 impl Decider {
-    fn decide(&mut self, call: Call) -> Result<bool, Failure> {
+    fn decide(&mut self, call: Call<'_>) -> Result<bool, Failure> {
         let value = |number: usize| {
             let kind = self.kinds.get(number).copied().unwrap_or(Kind::Text);
             call.argument(FIRST + number, kind)
         };
         let mut gate = self.gate.borrow_mut();
-        let chunk = || self.layout.chunk(value, &self.members, self.reads_ids);
-        if self.reads_ids {
-            return chunk().map_or(Ok(false), |chunk| gate.decide(&chunk));
-        }
-        self.key.clear();
-        for (number, column) in self.layout.columns.iter().enumerate() {
-            match column {
-                Column::Id => {}
-                Column::Attributes => value(number).tell_members_apart(&self.members, &mut self.key),
-                Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
+        if self.remembers {
+            self.key.clear();
+            for (number, column) in self.layout.columns.iter().enumerate() {
+                match column {
+                    Column::Id => {}
+                    Column::Attributes => value(number).tell_members_apart(&self.members, &mut self.key),
+                    Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
+                }
+            }
+            if let Some(allowed) = gate.remembered(&self.key) {
+                return Ok(allowed);
             }
         }
-        if let Some(allowed) = gate.remembered(&self.key) {
-            return Ok(allowed);
+        let allowed = self.reader.read(value).map_or(Ok(false), |row| gate.decide(&row))?;
+        if self.remembers {
+            gate.remember(&self.key, allowed);
         }
-        let allowed = chunk().map_or(Ok(false), |chunk| gate.decide(&chunk))?;
-        gate.remember(&self.key, allowed);
         Ok(allowed)
     }
 }

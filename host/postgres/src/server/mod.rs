@@ -5,8 +5,10 @@
 
 pub(crate) mod call;
 pub(crate) mod clock;
+mod jsonb;
 pub(crate) mod kept;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod table;
 pub(crate) mod value;
+mod varlena;
