@@ -41,10 +41,10 @@ pub(crate) enum Action {
 /// What decisions are remembered by, besides the values of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    policy: String,
-    action: Action,
-    layout: String,
-    kinds: Vec<Kind>,
+    pub(crate) policy: String,
+    pub(crate) action: Action,
+    pub(crate) layout: String,
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// A policy, prepared for a request and for rows of one layout.

@@ -21,7 +21,7 @@ const K: u32 = u32::MAX;
 pub(crate) struct Condition {
     /// SQL that is never NULL. Every row that can be allowed fulfils it.
     pub(crate) text: String,
-    pub(crate) generation: i64,
+    pub(crate) served: Served,
     pub(crate) digest: String,
 }
 
@@ -35,7 +35,8 @@ pub(crate) fn condition(
 ) -> Result<Option<Condition>, Failure> {
     let Some(request) = request::current() else { return Ok(None) };
     let name = policy;
-    let Served { policy, generation } = serving::policy(name)?;
+    let served = serving::policy(name)?;
+    let policy = &served.policy;
     let digest = format!("{:x}", policy.digest());
     let _ticking = Ticking::start();
     let query = Query { collection: String::new(), k: K };
@@ -47,7 +48,7 @@ pub(crate) fn condition(
     let sql = table.translate(&rewrite.filter).native;
     // What cannot be written narrows nothing.
     let text = written(&sql).unwrap_or_else(|| "TRUE".to_owned());
-    Ok(Some(Condition { text, generation, digest }))
+    Ok(Some(Condition { text, served, digest }))
 }
 
 /// What a condition can ask for of each row. The rest is left to the policy.

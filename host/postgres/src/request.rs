@@ -15,6 +15,7 @@ use tamis_runtime::Policy;
 
 use crate::error::Failure;
 use crate::gate::{Gate, Place};
+use crate::narrow::Condition;
 use crate::server::{kept, process};
 use crate::serving;
 
@@ -31,6 +32,7 @@ struct Current {
     json: Json,
     request: Request,
     gates: HashMap<Place, Rc<RefCell<Gate>>>,
+    conditions: HashMap<Place, Rc<Condition>>,
 }
 
 thread_local! {
@@ -68,7 +70,7 @@ pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
     });
     let current = match kept {
         Some(current) => current,
-        None => Current { request: read(&json)?, json, gates: HashMap::new() },
+        None => Current { request: read(&json)?, json, gates: HashMap::new(), conditions: HashMap::new() },
     };
     CURRENT.set(Some(current));
     advance();
@@ -108,6 +110,7 @@ fn forget() {
     let Some(mut current) = CURRENT.take() else { return };
     if current.gates.len() > MAX_KEPT_GATES {
         current.gates.clear();
+        current.conditions.clear();
     }
     KEPT.with_borrow_mut(|kept| {
         if kept.len() >= MAX_KEPT {
@@ -144,6 +147,36 @@ pub(crate) fn gate(
         }
     });
     Ok(Some(gate))
+}
+
+/// Which rows the request can be allowed at a place, by the policy that serves; made if it is not known. `None` if there is no request.
+pub(crate) fn condition(
+    place: &Place,
+    make: impl FnOnce(&Place) -> Result<Option<Condition>, Failure>,
+) -> Result<Option<Rc<Condition>>, Failure> {
+    let Some(known) =
+        CURRENT.with_borrow(|current| current.as_ref().map(|current| current.conditions.get(place).cloned()))
+    else {
+        return Ok(None);
+    };
+    // May end the statement, so nothing is borrowed.
+    let served = serving::policy(&place.policy)?;
+    let is_it = |known: &Rc<Condition>| {
+        known.served.generation == served.generation && known.served.policy.digest() == served.policy.digest()
+    };
+    if let Some(known) = known.filter(is_it) {
+        return Ok(Some(known));
+    }
+    let Some(made) = make(place)?.map(Rc::new) else { return Ok(None) };
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            if current.conditions.len() >= MAX_GATES {
+                current.conditions.clear();
+            }
+            current.conditions.insert(place.clone(), Rc::clone(&made));
+        }
+    });
+    Ok(Some(made))
 }
 
 /// Whether a gate has this policy, with these limits.

@@ -12,6 +12,7 @@ mod input;
 mod interrupts;
 mod plans;
 mod policies;
+mod replicas;
 mod requests;
 mod rows;
 mod search;

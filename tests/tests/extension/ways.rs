@@ -190,9 +190,13 @@ fn parallel_queries_and_cursors_and_copies_are_sieved() {
     let mut app = database.app();
     let request = person("acme", 3, &[]);
     app.batch_execute(
-        "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET debug_parallel_query = on",
+        "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0",
     )
     .unwrap();
+    // As it was called before PostgreSQL 16.
+    if app.batch_execute("SET debug_parallel_query = on").is_err() {
+        app.batch_execute("SET force_parallel_mode = on").unwrap();
+    }
     assert_eq!(count(&mut app, &request, ALL), 200);
     assert_eq!(
         count(

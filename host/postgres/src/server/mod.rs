@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod clock;
+mod expression;
 mod jsonb;
 pub(crate) mod kept;
 pub(crate) mod plan;
