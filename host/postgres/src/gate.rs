@@ -11,13 +11,12 @@ use tamis_core::{Request, Row};
 use tamis_runtime::{Admission, Error, Policy, Session, Verdict};
 
 use crate::error::Failure;
-use crate::layout::{Column, Layout};
 use crate::planned::Basis;
-use crate::row::Reader;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::process;
 use crate::server::value::Kind;
+use crate::shape::{self, Shape};
 use crate::{request, serving};
 
 /// Bytes of decisions that are remembered of one policy and request; past this all are forgotten.
@@ -53,6 +52,7 @@ pub(crate) struct Gate {
     policy: Policy,
     request: Request,
     action: Action,
+    shape: Rc<Shape>,
     session: Option<Session>,
     remembered: HashMap<Box<[u8]>, bool>,
     bytes: usize,
@@ -62,14 +62,15 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(place: &Place, policy: Policy, request: Request) -> Self {
+    pub(crate) fn new(place: &Place, policy: Policy, request: Request) -> Result<Self, Failure> {
         let request = request.with_action(match place.action {
             Action::Retrieve => RETRIEVE,
             Action::Index => INDEX,
         });
         let (name, action) = (place.policy.clone(), place.action);
-        Self {
+        Ok(Self {
             name,
+            shape: Rc::new(Shape::new(place, &policy)?),
             policy,
             request,
             action,
@@ -78,7 +79,7 @@ impl Gate {
             bytes: 0,
             found: 0,
             missed: 0,
-        }
+        })
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -145,13 +146,7 @@ pub(crate) struct Site {
 
 struct Decider {
     gate: Rc<RefCell<Gate>>,
-    layout: Layout,
-    kinds: Vec<Kind>,
-    reader: Reader,
-    /// What of the attributes the policy reads, if they are in one column.
-    members: Vec<Vec<String>>,
-    /// Whether to remember decisions by what is stored: where that is looked up sooner than read.
-    remembers: bool,
+    shape: Rc<Shape>,
     key: Vec<u8>,
     _ticking: Ticking,
 }
@@ -189,88 +184,41 @@ fn decider(call: Call<'_>, action: Action, chosen: Chosen) -> Result<Option<Deci
                 "Use a view with security_invoker, or refresh as a role that bypasses row-level security.",
             ));
     }
-    let wrong = |detail: String| {
-        Failure::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            "not a row that a policy can be asked about",
-        )
-        .detail(detail)
-        .hint("tamis.protect writes these calls.")
-    };
     if call.is_variadic() {
-        return Err(wrong("VARIADIC is not supported.".to_owned()));
+        return Err(shape::wrong("VARIADIC is not supported."));
     }
     let text = |number| call.argument(number, Kind::Text).text().map(Cow::into_owned);
-    let name = text(0).ok_or_else(|| wrong("The policy is NULL.".to_owned()))?;
+    let name = text(0).ok_or_else(|| shape::wrong("The policy is NULL."))?;
     let basis = match chosen {
         Chosen::Serving => None,
         Chosen::Planned => Some(Basis::of_this_statement(&name)?),
     };
-    let layout = text(1).ok_or_else(|| wrong("The layout is NULL.".to_owned()))?;
+    let layout = text(1).ok_or_else(|| shape::wrong("The layout is NULL."))?;
     let kinds: Vec<Kind> = (FIRST..call.arguments()).map(|number| call.kind(number)).collect();
     let name = basis.as_ref().map_or(name, |basis| basis.policy.clone());
-    let place = Place { policy: name, action, layout, kinds: kinds.clone() };
+    let place = Place { policy: name, action, layout, kinds };
     let find = || match &basis {
         Some(basis) => serving::of_plan(basis),
         None => serving::policy(&place.policy).map(|served| served.policy),
     };
     let Some(gate) = request::gate(&place, find)? else { return Ok(None) };
-    let layout = Layout::from_json(&place.layout).map_err(|error| wrong(format!("The layout: {error}")))?;
-    if kinds.len() != layout.columns.len() {
-        return Err(wrong(format!(
-            "There are {} columns, and values of {}.",
-            layout.columns.len(),
-            kinds.len()
-        )));
-    }
-    if let Some((column, kind)) =
-        layout.columns.iter().zip(&kinds).find(|(column, kind)| !Layout::takes(column, **kind))
-    {
-        return Err(wrong(format!("{column:?} cannot be of the type {kind:?}.")));
-    }
-    let borrowed = gate.borrow();
-    let policy = borrowed.policy();
-    let footprint: Vec<Vec<String>> =
-        policy.manifest().footprint.iter().map(|entry| entry.attribute.path.clone()).collect();
-    let reads_ids = policy.reads_ids();
-    drop(borrowed);
-    if let Some(path) = layout.lacks(&footprint) {
-        let message =
-            format!("policy \"{}\" reads an attribute that its table is not known to have", place.policy);
-        return Err(Failure::new(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, message)
-            .detail(format!("It is `{}`. No row was let through.", path.join(".")))
-            .hint("Protect the table again with tamis.protect."));
-    }
-    let _ticking = Ticking::start();
-    let reader = Reader::new(&layout, &footprint, reads_ids);
-    let members = layout.members(&footprint);
-    // If each row is its own case, none comes again.
-    let remembers = !reads_ids && kinds.iter().any(|kind| matches!(kind, Kind::Array(_) | Kind::Jsonb));
-    Ok(Some(Decider { gate, layout, kinds, reader, members, remembers, key: Vec::new(), _ticking }))
+    let shape = Rc::clone(&gate.borrow().shape);
+    Ok(Some(Decider { gate, shape, key: Vec::new(), _ticking: Ticking::start() }))
 }
 
 impl Decider {
     fn decide(&mut self, call: Call<'_>) -> Result<bool, Failure> {
-        let value = |number: usize| {
-            let kind = self.kinds.get(number).copied().unwrap_or(Kind::Text);
-            call.argument(FIRST + number, kind)
-        };
+        let value = |number: usize| call.argument(FIRST + number, self.shape.kind(number));
         let mut gate = self.gate.borrow_mut();
-        if self.remembers {
+        if self.shape.remembers {
             self.key.clear();
-            for (number, column) in self.layout.columns.iter().enumerate() {
-                match column {
-                    Column::Id => {}
-                    Column::Attributes => value(number).tell_members_apart(&self.members, &mut self.key),
-                    Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
-                }
-            }
+            self.shape.tell_apart(value, &mut self.key);
             if let Some(allowed) = gate.remembered(&self.key) {
                 return Ok(allowed);
             }
         }
-        let allowed = self.reader.read(value).map_or(Ok(false), |row| gate.decide(&row))?;
-        if self.remembers {
+        let allowed = self.shape.reader.read(value).map_or(Ok(false), |row| gate.decide(&row))?;
+        if self.shape.remembers {
             gate.remember(&self.key, allowed);
         }
         Ok(allowed)

@@ -137,7 +137,7 @@ pub(crate) fn gate(
         return Ok(Some(gate));
     }
     let Some(request) = current() else { return Ok(None) };
-    let gate = Rc::new(RefCell::new(Gate::new(place, policy, request)));
+    let gate = Rc::new(RefCell::new(Gate::new(place, policy, request)?));
     CURRENT.with_borrow_mut(|current| {
         if let Some(current) = current {
             if current.gates.len() >= MAX_GATES {
