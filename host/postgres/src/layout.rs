@@ -91,6 +91,15 @@ impl Layout {
         footprint.iter().find(|path| !has(path))
     }
 
+    /// An attribute that is read as a whole, and of which a part is in a column of its own.
+    pub(crate) fn divides<'a>(&self, footprint: &'a [Vec<String>]) -> Option<&'a Vec<String>> {
+        let is_part = |column: &Column, path: &Vec<String>| match column {
+            Column::Attribute(own) => own.len() > path.len() && own.starts_with(path),
+            _ => false,
+        };
+        footprint.iter().find(|path| self.columns.iter().any(|column| is_part(column, path)))
+    }
+
     /// The paths that are read inside the object of all attributes, as these are what a policy reads.
     pub(crate) fn members(&self, footprint: &[Vec<String>]) -> Vec<Vec<String>> {
         let has_column = |path: &Vec<String>| {

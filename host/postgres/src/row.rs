@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use tamis_core::{Cell, Chunk, EntityUid, Row, input};
+use tamis_core::{Cell, EntityUid, Row, input};
 
 use crate::layout::{Column, Layout};
 use crate::server::value::{Held, Member, Value};
@@ -14,19 +14,10 @@ pub(crate) struct Reader {
     entity_type: String,
     id: Option<usize>,
     ancestors: Option<usize>,
-    /// For each attribute of the footprint.
-    sources: Vec<Source>,
+    /// For each attribute of the footprint the column that is all of it, if one is.
+    columns: Vec<Option<usize>>,
     /// Columns that hold JSON objects, each with what is read inside.
     objects: Vec<(usize, Vec<Member>)>,
-}
-
-/// Where one attribute is.
-struct Source {
-    path: Vec<String>,
-    /// The column that is all of it, if one is.
-    column: Option<usize>,
-    /// Columns that replace a part of it, in order.
-    parts: Vec<(Vec<String>, usize)>,
 }
 
 /// What a policy reads of one row.
@@ -41,17 +32,15 @@ impl Reader {
     /// For a policy with this footprint; ids only if it reads them.
     pub(crate) fn new(layout: &Layout, footprint: &[Vec<String>], reads_ids: bool) -> Self {
         let place = |wanted: &Column| layout.columns.iter().position(|column| column == wanted);
-        let attributes = || {
-            layout.columns.iter().enumerate().filter_map(|(number, column)| match column {
-                Column::Attribute(path) => Some((path, number)),
-                _ => None,
-            })
-        };
+        let attributes = layout.columns.iter().enumerate().filter_map(|(number, column)| match column {
+            Column::Attribute(path) => Some((path, number)),
+            _ => None,
+        });
         let mut objects: Vec<(usize, Vec<Member>)> = Vec::new();
-        let mut sources = Vec::new();
+        let mut columns = Vec::new();
         for (position, path) in footprint.iter().enumerate() {
             let above =
-                attributes().filter(|(own, _)| path.starts_with(own)).max_by_key(|(own, _)| own.len());
+                attributes.clone().filter(|(own, _)| path.starts_with(own)).max_by_key(|(own, _)| own.len());
             let inside = match above {
                 Some((own, number)) => {
                     path.get(own.len()..).filter(|rest| !rest.is_empty()).map(|rest| (number, rest))
@@ -66,16 +55,13 @@ impl Reader {
                     None => objects.push((number, vec![wanted])),
                 }
             }
-            let column = above.filter(|_| inside.is_none()).map(|(_, number)| number);
-            let parts = attributes().filter(|(own, _)| own.len() > path.len() && own.starts_with(path));
-            let parts = parts.map(|(own, number)| (own.clone(), number)).collect();
-            sources.push(Source { path: path.clone(), column, parts });
+            columns.push(above.filter(|_| inside.is_none()).map(|(_, number)| number));
         }
         Self {
             entity_type: layout.entity_type.clone(),
             id: place(&Column::Id).filter(|_| reads_ids),
             ancestors: place(&Column::Ancestors),
-            sources,
+            columns,
             objects,
         }
     }
@@ -92,8 +78,8 @@ impl Reader {
             let uid = |key: &String| read(key).map(|(entity_type, id)| EntityUid { entity_type, id });
             ancestors = value.texts()?.iter().map(uid).collect::<Option<_>>()?;
         }
-        let whole = |source: &Source| source.column.map_or(Held::Absent, |number| values(number).held());
-        let mut cells: Vec<Held<'r>> = self.sources.iter().map(whole).collect();
+        let whole = |column: &Option<usize>| column.map_or(Held::Absent, |number| values(number).held());
+        let mut cells: Vec<Held<'r>> = self.columns.iter().map(whole).collect();
         for (number, wanted) in &self.objects {
             values(*number).members(wanted, |position, held| {
                 if let Some(cell) = cells.get_mut(position) {
@@ -101,24 +87,7 @@ impl Reader {
                 }
             });
         }
-        for (source, cell) in
-            self.sources.iter().zip(&mut cells).filter(|(source, _)| !source.parts.is_empty())
-        {
-            *cell = source.in_parts(cell, &values);
-        }
         Some(Read { id, entity_type: &self.entity_type, ancestors, cells })
-    }
-}
-
-impl Source {
-    /// The attribute with what other columns have of it.
-    fn in_parts<'r>(&self, whole: &Held<'r>, values: impl Fn(usize) -> Value<'r>) -> Held<'r> {
-        let mut chunk = Chunk::new("");
-        chunk.store(&self.path, whole.cell().to_json().unwrap_or_default());
-        for (path, number) in &self.parts {
-            chunk.store(path, values(*number).held().cell().to_json().unwrap_or_default());
-        }
-        chunk.stored(&self.path).cloned().map_or(Held::Absent, Held::Json)
     }
 }
 

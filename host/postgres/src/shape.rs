@@ -44,6 +44,10 @@ impl Shape {
                 .detail(format!("It is `{}`. No row was let through.", path.join(".")))
                 .hint("Protect the table again with tamis.protect."));
         }
+        if let Some(path) = layout.divides(&footprint) {
+            let path = path.join(".");
+            return Err(wrong(format!("All of `{path}` is read, and a part of it has a column of its own.")));
+        }
         let reads_ids = policy.reads_ids();
         Ok(Self {
             reader: Reader::new(&layout, &footprint, reads_ids),
