@@ -46,7 +46,8 @@ unsafe extern "C-unwind" fn start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // SAFETY: as the server calls this.
     unsafe {
         match NEXT.get() {
-            Some(next) => next(query, flags),
+            // Another library's, whose errors must not pass through this.
+            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| next(query, flags)),
             None => pg_sys::standard_ExecutorStart(query, flags),
         }
     }
