@@ -7,8 +7,13 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 
-use pgrx::pg_guard;
 use pgrx::pg_sys;
+
+unsafe extern "C-unwind" {
+    // As pgrx declares them, but for its guard.
+    fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: c_int);
+    fn CallSyscacheCallbacks(cache: c_int, hash: u32);
+}
 
 thread_local! {
     /// What the plan cache knows `tamis.decided` by, if it may have kept plans for a request, or for the lack of one.
@@ -26,7 +31,7 @@ pub(crate) fn forget() {
 fn make_anew() {
     if let Some(hash) = KEPT.get() {
         // SAFETY: marks the plans that were recorded to depend on the function; reads and writes nothing else.
-        unsafe { pg_sys::CallSyscacheCallbacks(pg_sys::SysCacheIdentifier::PROCOID as c_int, hash) }
+        unsafe { CallSyscacheCallbacks(pg_sys::SysCacheIdentifier::PROCOID as c_int, hash) }
     }
 }
 
@@ -39,16 +44,15 @@ pub(crate) fn watch() {
     }
 }
 
-#[pg_guard]
+// Not guarded: an error of the server's, or of another library's, goes on as it came. Nothing here is left undone by it.
 unsafe extern "C-unwind" fn start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // What is being planned meanwhile is not kept yet, so this goes on as long as the request.
     make_anew();
     // SAFETY: as the server calls this.
     unsafe {
         match NEXT.get() {
-            // Another library's, whose errors must not pass through this.
-            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| next(query, flags)),
-            None => pg_sys::standard_ExecutorStart(query, flags),
+            Some(next) => next(query, flags),
+            None => standard_ExecutorStart(query, flags),
         }
     }
 }
