@@ -69,12 +69,9 @@ CREATE FUNCTION tamis.allowed_support(internal) RETURNS internal
 -- Whether the policy allows the current request to retrieve a row. Called by row-level security.
 CREATE FUNCTION tamis.allowed(policy text, layout text, VARIADIC "any") RETURNS boolean
     AS 'MODULE_PATHNAME', 'tamis_allowed_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20 SUPPORT tamis.allowed_support;
--- The same, where the planner has narrowed what is asked.
-CREATE FUNCTION tamis.decided(policy text, layout text, VARIADIC "any") RETURNS boolean
+-- The same, where the planner has narrowed what is asked, by the policy that it has narrowed for.
+CREATE FUNCTION tamis.decided(key text, layout text, VARIADIC "any") RETURNS boolean
     AS 'MODULE_PATHNAME', 'tamis_decided_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
--- Whether a plan was made for the current request and policy; an error if it was not.
-CREATE FUNCTION tamis.planned(key text) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'tamis_planned_wrapper' LANGUAGE c STRICT STABLE PARALLEL RESTRICTED;
 -- Whether the policy allows the current request to store a row.
 CREATE FUNCTION tamis.admitted(policy text, layout text, VARIADIC "any") RETURNS boolean
     AS 'MODULE_PATHNAME', 'tamis_admitted_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
@@ -96,7 +93,7 @@ CREATE FUNCTION tamis.compile_policy(name text, cedar text, schema text) RETURNS
 -- Why the policy with this digest could not decide the last time that it could not: for superusers.
 CREATE FUNCTION tamis.last_error(digest text) RETURNS text
     AS 'MODULE_PATHNAME', 'tamis_last_error_wrapper' LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED;
--- Has the plans for a table made anew, in every backend, when the transaction commits.
+-- Has the plans for a table made anew, in every backend, when the transaction commits, and looks what serves.
 CREATE FUNCTION tamis.replan(relation oid) RETURNS void
     AS 'MODULE_PATHNAME', 'tamis_replan_wrapper' LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE;
 -- Which rows the current request can be allowed, as a condition: more at most, and never fewer.
@@ -141,6 +138,7 @@ BEGIN
         WHERE p.name = serve.name AND p.generation = serve.generation
         ON CONFLICT ON CONSTRAINT serving_pkey
         DO UPDATE SET generation = excluded.generation, digest = excluded.digest;
+    PERFORM tamis.replan('tamis.serving'::regclass);
     -- It may read other columns.
     FOR protected IN SELECT t.relation FROM tamis.protection t WHERE t.policy = serve.name
     LOOP
@@ -199,6 +197,7 @@ BEGIN
         RAISE EXCEPTION 'policy "%" does not exist', drop_policy.name USING ERRCODE = 'undefined_object';
     END IF;
     DELETE FROM tamis.policy p WHERE p.name = drop_policy.name;
+    PERFORM tamis.replan('tamis.serving'::regclass);
 END $$;
 
 CREATE VIEW tamis.policies AS
@@ -563,7 +562,7 @@ $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tamis FROM PUBLIC;
 GRANT USAGE ON SCHEMA tamis TO PUBLIC;
 -- Without these nobody could ask anything of a protected table.
-GRANT EXECUTE ON FUNCTION tamis.allowed(text, text, "any"), tamis.decided(text, text, "any"), tamis.planned(text),
+GRANT EXECUTE ON FUNCTION tamis.allowed(text, text, "any"), tamis.decided(text, text, "any"),
     tamis.admitted(text, text, "any"), tamis.request(), tamis.last_error(text),
     tamis.condition(regclass), tamis.condition_of(text, text, text[], oid[]), tamis.search(anyelement, name, text, integer, text),
     tamis.protection_of(regclass), tamis.layout(regclass, text, jsonb, name, name, name, text),

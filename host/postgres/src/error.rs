@@ -49,12 +49,43 @@ impl Failure {
     /// A policy could not decide. Whoever asks learns no more than that: the reason can quote the policy and the request, and goes
     /// to the server's log and to who operates it.
     pub(crate) fn undecided(policy: &str, digest: &str, error: &tamis_runtime::Error) -> Self {
-        crate::backend::keep_error(digest, &error.to_string());
-        let log = Self::new(code(error), format!("policy \"{policy}\" could not decide: {error}"));
-        log.report_at(PgLogLevel::LOG_SERVER_ONLY);
+        Self::keep(policy, digest, error);
         Self::new(code(error), format!("policy \"{policy}\" could not decide"))
             .detail(format!("It failed by: {}. No row was let through.", error.kind()))
             .hint("The server's log has the reason.")
+    }
+
+    /// A policy that is stored as it was loaded, and that this version of the library takes for none.
+    pub(crate) fn of_another_version(
+        policy: &str,
+        digest: &str,
+        version: &str,
+        error: &tamis_runtime::Error,
+    ) -> Self {
+        Self::keep(policy, digest, error);
+        let message = format!(
+            "policy \"{policy}\" was loaded by another version of Tamis than this, which is {version}"
+        );
+        Self::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .detail("It is stored as it was loaded, and cannot be run. No row was let through.")
+            .hint("Install the library that it was loaded with, or load the policy again, compiled for this one.")
+    }
+
+    /// For who operates the server.
+    fn keep(policy: &str, digest: &str, error: &tamis_runtime::Error) {
+        crate::backend::keep_error(digest, &error.to_string());
+        let log = Self::new(code(error), format!("policy \"{policy}\" could not decide: {error}"));
+        log.report_at(PgLogLevel::LOG_SERVER_ONLY);
+    }
+
+    /// A plan that was kept is of another policy or request. It is made anew the next time.
+    pub(crate) fn stale() -> Self {
+        Self::new(
+            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            "this statement was planned for another policy or request",
+        )
+        .detail("The policy was replaced between its planning and its execution. No row was let through.")
+        .hint("Run the transaction again.")
     }
 
     fn report_at(self, level: PgLogLevel) {

@@ -9,40 +9,42 @@ use tamis_compiler::Named;
 use tamis_runtime::PolicyHandle;
 
 use crate::error::{Failure, or_raise};
-use crate::gate::{self, Action};
+use crate::gate::{self, Action, Chosen};
 use crate::layout::Layout;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::table::{Key, find};
 use crate::server::value::Kind;
-use crate::server::{plan, process};
-use crate::{backend, narrow, request, token};
+use crate::server::{kept, plan, process};
+use crate::{backend, narrow, request, serving, token};
 
 /// The server calls this when it loads the library.
 #[pg_guard]
 pub(crate) extern "C-unwind" fn _PG_init() {
     backend::settings();
+    kept::watch();
+    request::watch();
 }
 
 /// `tamis.allowed(policy, layout, columns…)`
 #[pg_extern(sql = false)]
 fn tamis_allowed(info: FunctionCallInfo) -> bool {
     // SAFETY: what the server calls this with.
-    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Retrieve))
+    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Retrieve, Chosen::Serving))
 }
 
-/// `tamis.decided(policy, layout, columns…)`: the same, where the planner has narrowed already.
+/// `tamis.decided(key, layout, columns…)`: the same, where the planner has narrowed already, by the policy that it was narrowed for.
 #[pg_extern(sql = false)]
 fn tamis_decided(info: FunctionCallInfo) -> bool {
     // SAFETY: what the server calls this with.
-    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Retrieve))
+    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Retrieve, Chosen::Planned))
 }
 
 /// `tamis.admitted(policy, layout, columns…)`
 #[pg_extern(sql = false)]
 fn tamis_admitted(info: FunctionCallInfo) -> bool {
     // SAFETY: what the server calls this with.
-    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Index))
+    or_raise(gate::decide(unsafe { Call::new(info) }, Action::Index, Chosen::Serving))
 }
 
 /// `tamis.set_request(request)`
@@ -77,6 +79,7 @@ fn check(component: &[u8]) -> Result<JsonB, Failure> {
         process::check_interrupts();
         Failure::refused(&error)
     };
+    serving::check_version()?;
     let runtime = backend::runtime()?;
     let _ticking = Ticking::start();
     let handle = PolicyHandle::new(runtime, component, backend::limits()).map_err(refused)?;
@@ -125,17 +128,11 @@ fn tamis_last_error(digest: &str) -> Option<String> {
     if process::is_superuser() { backend::last_error(digest) } else { None }
 }
 
-/// `tamis.replan(relation)`: has the plans for a table made anew, in every backend, when the transaction commits.
+/// `tamis.replan(relation)`: has the plans for a table made anew, in every backend, when the transaction commits, and looks what serves.
 #[pg_extern(sql = false)]
 fn tamis_replan(relation: pg_sys::Oid) {
-    plan::replan(relation);
-}
-
-/// `tamis.planned(key)`: whether a plan was made for what is to be decided now.
-#[pg_extern(sql = false)]
-fn tamis_planned(info: FunctionCallInfo) -> bool {
-    // SAFETY: what the server calls this with.
-    or_raise(plan::check(unsafe { Call::new(info) }))
+    serving::forget();
+    kept::replan(relation);
 }
 
 /// `tamis.allowed_support(internal)`: what the planner asks about `tamis.allowed`.

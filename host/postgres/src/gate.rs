@@ -1,20 +1,22 @@
-//! One policy for one request: rows in, yes or no out. What was decided before is remembered.
+//! One policy for one request: rows in, yes or no out.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use tamis_core::request::{INDEX, RETRIEVE};
-use tamis_core::{Chunk, Request};
+use tamis_core::{Request, Row};
 use tamis_runtime::{Admission, Error, Policy, Session, Verdict};
 
 use crate::error::Failure;
-use crate::layout::{Column, Layout};
+use crate::planned::Basis;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::process;
 use crate::server::value::Kind;
+use crate::shape::{self, Shape};
 use crate::{request, serving};
 
 /// Bytes of decisions that are remembered of one policy and request; past this all are forgotten.
@@ -38,10 +40,10 @@ pub(crate) enum Action {
 /// What decisions are remembered by, besides the values of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    policy: String,
-    action: Action,
-    layout: String,
-    kinds: Vec<Kind>,
+    pub(crate) policy: String,
+    pub(crate) action: Action,
+    pub(crate) layout: String,
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// A policy, prepared for a request and for rows of one layout.
@@ -50,6 +52,7 @@ pub(crate) struct Gate {
     policy: Policy,
     request: Request,
     action: Action,
+    shape: Rc<Shape>,
     session: Option<Session>,
     remembered: HashMap<Box<[u8]>, bool>,
     bytes: usize,
@@ -59,14 +62,15 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(place: &Place, policy: Policy, request: Request) -> Self {
+    pub(crate) fn new(place: &Place, policy: Policy, request: Request) -> Result<Self, Failure> {
         let request = request.with_action(match place.action {
             Action::Retrieve => RETRIEVE,
             Action::Index => INDEX,
         });
         let (name, action) = (place.policy.clone(), place.action);
-        Self {
+        Ok(Self {
             name,
+            shape: Rc::new(Shape::new(place, &policy)?),
             policy,
             request,
             action,
@@ -75,15 +79,15 @@ impl Gate {
             bytes: 0,
             found: 0,
             missed: 0,
-        }
+        })
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    fn decide(&mut self, chunk: &Chunk) -> Result<bool, Failure> {
-        let decided = self.ask(chunk);
+    fn decide(&mut self, row: &impl Row) -> Result<bool, Failure> {
+        let decided = self.ask(row);
         decided.map_err(|error| {
             // After an error a session answers nothing more.
             self.session = None;
@@ -93,16 +97,19 @@ impl Gate {
         })
     }
 
-    fn ask(&mut self, chunk: &Chunk) -> Result<bool, Error> {
+    fn ask(&mut self, row: &impl Row) -> Result<bool, Error> {
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(self.policy.session(&self.request)?),
         };
-        let chunks = std::slice::from_ref(chunk);
         Ok(match self.action {
             // A row is shown whole or not at all.
-            Action::Retrieve => session.verdicts(chunks)?.first() == Some(&Verdict::Allow),
-            Action::Index => matches!(session.admit(chunks)?.first(), Some(Admission::Admitted)),
+            Action::Retrieve => session.verdict(row)? == Verdict::Allow,
+            Action::Index => {
+                let chunk = row.to_chunk(&self.policy.manifest().footprint);
+                let chunk = chunk.map_err(|error| Error::Host(error.to_string()))?;
+                matches!(session.admit(&[chunk])?.first(), Some(Admission::Admitted))
+            }
         })
     }
 
@@ -139,32 +146,36 @@ pub(crate) struct Site {
 
 struct Decider {
     gate: Rc<RefCell<Gate>>,
-    layout: Layout,
-    kinds: Vec<Kind>,
-    /// What of the attributes the policy reads, if they are in one column.
-    members: Vec<Vec<String>>,
-    /// Whether each row is its own case.
-    reads_ids: bool,
+    shape: Rc<Shape>,
     key: Vec<u8>,
     _ticking: Ticking,
 }
 
+/// Whose policy decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// The one that serves under the name that is the first argument.
+    Serving,
+    /// The one that a plan was made for, as the first argument says: its filter and its decisions are of one generation.
+    Planned,
+}
+
 /// Decides on the row that the arguments are.
-pub(crate) fn decide(call: Call, action: Action) -> Result<bool, Failure> {
+pub(crate) fn decide(call: Call<'_>, action: Action, chosen: Chosen) -> Result<bool, Failure> {
     let serial = request::serial();
     let site = match call.kept() {
         Some(site) if site.is_fixed && site.serial == serial => site,
         _ => call.keep(Site {
             serial,
             is_fixed: call.is_fixed(0) && call.is_fixed(1),
-            decider: decider(call, action)?,
+            decider: decider(call, action, chosen)?,
         }),
     };
     // No request, no rows.
     site.decider.as_mut().map_or(Ok(false), |decider| decider.decide(call))
 }
 
-fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
+fn decider(call: Call<'_>, action: Action, chosen: Chosen) -> Result<Option<Decider>, Failure> {
     if process::is_restricted() {
         let message = "rows that Tamis protects cannot be kept for others";
         return Err(Failure::new(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message)
@@ -173,77 +184,43 @@ fn decider(call: Call, action: Action) -> Result<Option<Decider>, Failure> {
                 "Use a view with security_invoker, or refresh as a role that bypasses row-level security.",
             ));
     }
-    let wrong = |detail: String| {
-        Failure::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            "not a row that a policy can be asked about",
-        )
-        .detail(detail)
-        .hint("tamis.protect writes these calls.")
-    };
     if call.is_variadic() {
-        return Err(wrong("VARIADIC is not supported.".to_owned()));
+        return Err(shape::wrong("VARIADIC is not supported."));
     }
-    let text = |number| call.argument(number, Kind::Text).text();
-    let name = text(0).ok_or_else(|| wrong("The policy is NULL.".to_owned()))?;
-    let layout = text(1).ok_or_else(|| wrong("The layout is NULL.".to_owned()))?;
+    let text = |number| call.argument(number, Kind::Text).text().map(Cow::into_owned);
+    let name = text(0).ok_or_else(|| shape::wrong("The policy is NULL."))?;
+    let basis = match chosen {
+        Chosen::Serving => None,
+        Chosen::Planned => Some(Basis::of_this_statement(&name)?),
+    };
+    let layout = text(1).ok_or_else(|| shape::wrong("The layout is NULL."))?;
     let kinds: Vec<Kind> = (FIRST..call.arguments()).map(|number| call.kind(number)).collect();
-    let place = Place { policy: name, action, layout, kinds: kinds.clone() };
-    let Some(gate) = request::gate(&place, || serving::policy(&place.policy))? else { return Ok(None) };
-    let layout = Layout::from_json(&place.layout).map_err(|error| wrong(format!("The layout: {error}")))?;
-    if kinds.len() != layout.columns.len() {
-        return Err(wrong(format!(
-            "There are {} columns, and values of {}.",
-            layout.columns.len(),
-            kinds.len()
-        )));
-    }
-    if let Some((column, kind)) =
-        layout.columns.iter().zip(&kinds).find(|(column, kind)| !Layout::takes(column, **kind))
-    {
-        return Err(wrong(format!("{column:?} cannot be of the type {kind:?}.")));
-    }
-    let borrowed = gate.borrow();
-    let policy = borrowed.policy();
-    let footprint: Vec<Vec<String>> =
-        policy.manifest().footprint.iter().map(|entry| entry.attribute.path.clone()).collect();
-    let (members, reads_ids) = (layout.members(&footprint), policy.reads_ids());
-    drop(borrowed);
-    if let Some(path) = layout.lacks(&footprint) {
-        let message =
-            format!("policy \"{}\" reads an attribute that its table is not known to have", place.policy);
-        return Err(Failure::new(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, message)
-            .detail(format!("It is `{}`. No row was let through.", path.join(".")))
-            .hint("Protect the table again with tamis.protect."));
-    }
-    let _ticking = Ticking::start();
-    Ok(Some(Decider { gate, layout, kinds, members, reads_ids, key: Vec::new(), _ticking }))
+    let name = basis.as_ref().map_or(name, |basis| basis.policy.clone());
+    let place = Place { policy: name, action, layout, kinds };
+    let find = || match &basis {
+        Some(basis) => serving::of_plan(basis),
+        None => serving::policy(&place.policy).map(|served| served.policy),
+    };
+    let Some(gate) = request::gate(&place, find)? else { return Ok(None) };
+    let shape = Rc::clone(&gate.borrow().shape);
+    Ok(Some(Decider { gate, shape, key: Vec::new(), _ticking: Ticking::start() }))
 }
 
 impl Decider {
-    fn decide(&mut self, call: Call) -> Result<bool, Failure> {
-        let value = |number: usize| {
-            let kind = self.kinds.get(number).copied().unwrap_or(Kind::Text);
-            call.argument(FIRST + number, kind)
-        };
+    fn decide(&mut self, call: Call<'_>) -> Result<bool, Failure> {
+        let value = |number: usize| call.argument(FIRST + number, self.shape.kind(number));
         let mut gate = self.gate.borrow_mut();
-        let chunk = || self.layout.chunk(value, &self.members, self.reads_ids);
-        if self.reads_ids {
-            return chunk().map_or(Ok(false), |chunk| gate.decide(&chunk));
-        }
-        self.key.clear();
-        for (number, column) in self.layout.columns.iter().enumerate() {
-            match column {
-                Column::Id => {}
-                Column::Attributes => value(number).tell_members_apart(&self.members, &mut self.key),
-                Column::Ancestors | Column::Attribute(_) => value(number).tell_apart(&mut self.key),
+        if self.shape.remembers {
+            self.key.clear();
+            self.shape.tell_apart(value, &mut self.key);
+            if let Some(allowed) = gate.remembered(&self.key) {
+                return Ok(allowed);
             }
         }
-        if let Some(allowed) = gate.remembered(&self.key) {
-            return Ok(allowed);
+        let allowed = self.shape.reader.read(value).map_or(Ok(false), |row| gate.decide(&row))?;
+        if self.shape.remembers {
+            gate.remember(&self.key, allowed);
         }
-        let allowed = chunk().map_or(Ok(false), |chunk| gate.decide(&chunk))?;
-        gate.remember(&self.key, allowed);
         Ok(allowed)
     }
 }

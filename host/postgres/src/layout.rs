@@ -1,12 +1,10 @@
 //! What the columns of a protected table are to a policy.
 
 use serde::Deserialize;
-use serde_json::Value as Json;
-use tamis_core::EntityUid;
 use tamis_core::chunk::DEFAULT_TYPE;
-use tamis_core::{Attributes, Chunk, InputError, input};
+use tamis_core::{InputError, input};
 
-use crate::server::value::{Kind, Value};
+use crate::server::value::Kind;
 
 /// What the arguments of `tamis.allowed` are, in order. As JSON:
 /// `{"type": "Chunk", "columns": ["id", "ancestors", "attributes", ["tenant"], ["owner", "team"]], "absent": [["embargo"]]}`, where an
@@ -80,38 +78,6 @@ impl Layout {
         }
     }
 
-    /// The chunk that a row is, as far as a policy reads it: its id if that is read, and of the object of all attributes these members.
-    /// `None` if it cannot be read: such a row is nobody's.
-    pub(crate) fn chunk(
-        &self,
-        values: impl Fn(usize) -> Value,
-        members: &[Vec<String>],
-        reads_ids: bool,
-    ) -> Option<Chunk> {
-        let mut chunk = Chunk::new("");
-        chunk.uid.entity_type.clone_from(&self.entity_type);
-        let place = |wanted: &Column| self.columns.iter().position(|column| column == wanted).map(&values);
-        if let Some(id) = place(&Column::Id).filter(|_| reads_ids) {
-            chunk.uid.id = id.text()?;
-        }
-        if let Some(ancestors) = place(&Column::Ancestors).filter(|value| !value.is_null()) {
-            let read = |key: &String| input::parse::<(String, String)>(key).ok();
-            let uid = |key: &String| read(key).map(|(entity_type, id)| EntityUid { entity_type, id });
-            chunk.ancestors = ancestors.texts()?.iter().map(uid).collect::<Option<_>>()?;
-        }
-        if let Some(attributes) = place(&Column::Attributes) {
-            for (path, value) in members.iter().zip(attributes.members(members)) {
-                put(&mut chunk, path, value);
-            }
-        }
-        for (number, column) in self.columns.iter().enumerate() {
-            if let Column::Attribute(path) = column {
-                put(&mut chunk, path, values(number).json());
-            }
-        }
-        Some(chunk)
-    }
-
     /// An attribute that is read and of which it is not said where it is.
     pub(crate) fn lacks<'a>(&self, footprint: &'a [Vec<String>]) -> Option<&'a Vec<String>> {
         let has = |path: &Vec<String>| {
@@ -125,6 +91,15 @@ impl Layout {
         footprint.iter().find(|path| !has(path))
     }
 
+    /// An attribute that is read as a whole, and of which a part is in a column of its own.
+    pub(crate) fn divides<'a>(&self, footprint: &'a [Vec<String>]) -> Option<&'a Vec<String>> {
+        let is_part = |column: &Column, path: &Vec<String>| match column {
+            Column::Attribute(own) => own.len() > path.len() && own.starts_with(path),
+            _ => false,
+        };
+        footprint.iter().find(|path| self.columns.iter().any(|column| is_part(column, path)))
+    }
+
     /// The paths that are read inside the object of all attributes, as these are what a policy reads.
     pub(crate) fn members(&self, footprint: &[Vec<String>]) -> Vec<Vec<String>> {
         let has_column = |path: &Vec<String>| {
@@ -133,27 +108,5 @@ impl Layout {
                 .any(|column| matches!(column, Column::Attribute(own) if path.starts_with(own)))
         };
         footprint.iter().filter(|path| !has_column(path) && !self.absent.contains(path)).cloned().collect()
-    }
-}
-
-/// Makes the attribute at a path this one, or nothing.
-fn put(chunk: &mut Chunk, path: &[String], value: Option<Json>) {
-    match value {
-        Some(value) => chunk.store(path, value),
-        None => clear(&mut chunk.attributes, path),
-    }
-}
-
-fn clear(object: &mut Attributes, path: &[String]) {
-    match path {
-        [] => {}
-        [name] => {
-            object.remove(name);
-        }
-        [name, rest @ ..] => {
-            if let Some(Json::Object(inner)) = object.get_mut(name) {
-                clear(inner, rest);
-            }
-        }
     }
 }

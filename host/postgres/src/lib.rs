@@ -5,7 +5,7 @@
 //!                                        │
 //! row ──columns──▶ tamis.allowed() ──▶ `gate`: one policy, one request ──▶ true or false
 //!                        │                  ▲              ▲
-//!                     `layout`          `serving`      `request`
+//!                  `shape`, `row`       `serving`      `request`
 //! ```
 //!
 //! What is stored (policies, protections, keys) is in tables that `tamis--0.1.0.sql` makes; loading and protecting is SQL in that
@@ -18,9 +18,12 @@ mod functions;
 mod gate;
 mod layout;
 mod narrow;
+mod planned;
 mod request;
+mod row;
 mod server;
 mod serving;
+mod shape;
 mod token;
 
 pgrx::pg_module_magic!();

@@ -12,15 +12,16 @@ use crate::request;
 use crate::server::clock::Ticking;
 use crate::server::value::{Element, Kind};
 use crate::server::{process, table};
-use crate::serving;
+use crate::serving::{self, Served};
 
 /// What a policy is told of a search. The table is what it is asked about anyway, and all rows that match are wanted.
 const K: u32 = u32::MAX;
 
-/// A condition, and the digest of the policy that it follows from.
+/// A condition, and the policy that it follows from.
 pub(crate) struct Condition {
     /// SQL that is never NULL. Every row that can be allowed fulfils it.
     pub(crate) text: String,
+    pub(crate) served: Served,
     pub(crate) digest: String,
 }
 
@@ -34,7 +35,8 @@ pub(crate) fn condition(
 ) -> Result<Option<Condition>, Failure> {
     let Some(request) = request::current() else { return Ok(None) };
     let name = policy;
-    let policy = serving::policy(name)?;
+    let served = serving::policy(name)?;
+    let policy = &served.policy;
     let digest = format!("{:x}", policy.digest());
     let _ticking = Ticking::start();
     let query = Query { collection: String::new(), k: K };
@@ -46,7 +48,7 @@ pub(crate) fn condition(
     let sql = table.translate(&rewrite.filter).native;
     // What cannot be written narrows nothing.
     let text = written(&sql).unwrap_or_else(|| "TRUE".to_owned());
-    Ok(Some(Condition { text, digest }))
+    Ok(Some(Condition { text, served, digest }))
 }
 
 /// What a condition can ask for of each row. The rest is left to the policy.

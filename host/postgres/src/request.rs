@@ -15,7 +15,8 @@ use tamis_runtime::Policy;
 
 use crate::error::Failure;
 use crate::gate::{Gate, Place};
-use crate::server::{plan, process};
+use crate::narrow::Condition;
+use crate::server::{kept, process};
 use crate::serving;
 
 /// Gates that are open at once: one for each policy, action and layout that a transaction uses. Past this all are made anew.
@@ -25,20 +26,13 @@ const MAX_GATES: usize = 64;
 const MAX_KEPT: usize = 4;
 /// Of one request that had more gates than this none are kept.
 const MAX_KEPT_GATES: usize = 8;
-/// No statement.
-const NONE: (i64, u32) = (i64::MIN, 0);
 
 struct Current {
     /// What was set, to be told from another.
     json: Json,
     request: Request,
-    gates: HashMap<Place, Open>,
-}
-
-/// A gate, and the statement that looked last whether its policy still serves.
-struct Open {
-    gate: Rc<RefCell<Gate>>,
-    statement: (i64, u32),
+    gates: HashMap<Place, Rc<RefCell<Gate>>>,
+    conditions: HashMap<Place, Rc<Condition>>,
 }
 
 thread_local! {
@@ -46,6 +40,12 @@ thread_local! {
     /// The requests before, the last one last.
     static KEPT: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
     static SERIAL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// From now on nothing outlives the transaction that it was for.
+pub(crate) fn watch() {
+    process::at_end_of_transactions(forget);
+    process::at_undone_parts(serving::forget);
 }
 
 /// Sets the request of the current transaction. The action may be left out, as each gate has its own.
@@ -70,9 +70,8 @@ pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
     });
     let current = match kept {
         Some(current) => current,
-        None => Current { request: read(&json)?, json, gates: HashMap::new() },
+        None => Current { request: read(&json)?, json, gates: HashMap::new(), conditions: HashMap::new() },
     };
-    process::at_end_of_transactions(forget);
     CURRENT.set(Some(current));
     advance();
     Ok(())
@@ -102,7 +101,7 @@ pub(crate) fn serial() -> u64 {
 }
 
 fn advance() {
-    plan::forget();
+    kept::forget();
     SERIAL.set(SERIAL.get().wrapping_add(1));
 }
 
@@ -111,9 +110,8 @@ fn forget() {
     let Some(mut current) = CURRENT.take() else { return };
     if current.gates.len() > MAX_KEPT_GATES {
         current.gates.clear();
+        current.conditions.clear();
     }
-    // Statements of another transaction may look like those of this one.
-    current.gates.values_mut().for_each(|open| open.statement = NONE);
     KEPT.with_borrow_mut(|kept| {
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
@@ -123,39 +121,62 @@ fn forget() {
     advance();
 }
 
-/// The gate at a place, with the policy that is found: once for each statement. `None` if there is no request.
+/// The gate at a place, with the policy that is found. `None` if there is no request.
 pub(crate) fn gate(
     place: &Place,
     find: impl FnOnce() -> Result<Policy, Failure>,
 ) -> Result<Option<Rc<RefCell<Gate>>>, Failure> {
-    let statement = process::statement();
-    let Some((known, request)) = CURRENT.with_borrow(|current| {
-        let current = current.as_ref()?;
-        let known = current.gates.get(place).map(|open| (Rc::clone(&open.gate), open.statement));
-        Some((known, current.request.clone()))
-    }) else {
+    let Some(known) =
+        CURRENT.with_borrow(|current| current.as_ref().map(|current| current.gates.get(place).cloned()))
+    else {
         return Ok(None);
     };
-    if let Some((gate, looked)) = &known
-        && *looked == statement
-    {
-        return Ok(Some(Rc::clone(gate)));
-    }
     // May end the statement, so nothing is borrowed.
     let policy = find()?;
-    let gate = match known {
-        Some((gate, _)) if same(&gate.borrow(), &policy) => gate,
-        _ => Rc::new(RefCell::new(Gate::new(place, policy, request))),
-    };
+    if let Some(gate) = known.filter(|gate| same(&gate.borrow(), &policy)) {
+        return Ok(Some(gate));
+    }
+    let Some(request) = current() else { return Ok(None) };
+    let gate = Rc::new(RefCell::new(Gate::new(place, policy, request)?));
     CURRENT.with_borrow_mut(|current| {
         if let Some(current) = current {
             if current.gates.len() >= MAX_GATES {
                 current.gates.clear();
             }
-            current.gates.insert(place.clone(), Open { gate: Rc::clone(&gate), statement });
+            current.gates.insert(place.clone(), Rc::clone(&gate));
         }
     });
     Ok(Some(gate))
+}
+
+/// Which rows the request can be allowed at a place, by the policy that serves; made if it is not known. `None` if there is no request.
+pub(crate) fn condition(
+    place: &Place,
+    make: impl FnOnce(&Place) -> Result<Option<Condition>, Failure>,
+) -> Result<Option<Rc<Condition>>, Failure> {
+    let Some(known) =
+        CURRENT.with_borrow(|current| current.as_ref().map(|current| current.conditions.get(place).cloned()))
+    else {
+        return Ok(None);
+    };
+    // May end the statement, so nothing is borrowed.
+    let served = serving::policy(&place.policy)?;
+    let is_it = |known: &Rc<Condition>| {
+        known.served.generation == served.generation && known.served.policy.digest() == served.policy.digest()
+    };
+    if let Some(known) = known.filter(is_it) {
+        return Ok(Some(known));
+    }
+    let Some(made) = make(place)?.map(Rc::new) else { return Ok(None) };
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            if current.conditions.len() >= MAX_GATES {
+                current.conditions.clear();
+            }
+            current.conditions.insert(place.clone(), Rc::clone(&made));
+        }
+    });
+    Ok(Some(made))
 }
 
 /// Whether a gate has this policy, with these limits.

@@ -1,6 +1,6 @@
 //! Which policy serves under a name.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
@@ -8,43 +8,83 @@ use tamis_runtime::Policy;
 
 use crate::backend;
 use crate::error::Failure;
+use crate::planned::Basis;
 use crate::server::process;
-use crate::server::table::{Key, find};
+use crate::server::table::{self, Key, find};
 
-/// What serves in a statement.
-struct Served {
-    statement: (i64, u32),
-    policies: HashMap<String, Policy>,
+/// A policy, and which it is of those that were loaded under its name.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) policy: Policy,
+    pub(crate) generation: i64,
 }
 
+/// What serves in a statement.
+struct Statement {
+    began: i64,
+    policies: HashMap<String, Served>,
+}
+
+/// What the SQL that belongs to this library is of.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 thread_local! {
-    static SERVED: RefCell<Served> = RefCell::new(Served { statement: (0, 0), policies: HashMap::new() });
+    /// Whether the SQL is of the same version, as far as this transaction goes.
+    static FITS: Cell<bool> = const { Cell::new(false) };
+    static STATEMENT: RefCell<Statement> = RefCell::new(Statement { began: 0, policies: HashMap::new() });
 }
 
 /// The policy that serves under a name: one for all of a statement, from its planning to its last row.
-pub(crate) fn policy(name: &str) -> Result<Policy, Failure> {
-    let statement = process::statement();
-    let known = SERVED.with_borrow_mut(|served| {
-        if served.statement != statement {
-            *served = Served { statement, policies: HashMap::new() };
+pub(crate) fn policy(name: &str) -> Result<Served, Failure> {
+    let began = process::statement();
+    let known = STATEMENT.with_borrow_mut(|statement| {
+        if statement.began != began {
+            *statement = Statement { began, policies: HashMap::new() };
         }
-        served.policies.get(name).cloned()
+        statement.policies.get(name).cloned()
     });
-    if let Some(policy) = known.filter(|policy| *policy.limits() == backend::limits()) {
-        return Ok(policy);
+    if let Some(served) = known.filter(|served| *served.policy.limits() == backend::limits()) {
+        return Ok(served);
     }
-    let policy = newest(name)?;
-    SERVED.with_borrow_mut(|served| served.policies.insert(name.to_owned(), policy.clone()));
-    Ok(policy)
+    let served = newest(name)?;
+    STATEMENT.with_borrow_mut(|statement| statement.policies.insert(name.to_owned(), served.clone()));
+    Ok(served)
 }
 
-/// Statements of another transaction may look like those of this one.
+/// The policy that a plan was made for, whatever serves by now.
+pub(crate) fn of_plan(basis: &Basis) -> Result<Policy, Failure> {
+    compiled(&basis.policy, basis.generation, &basis.digest)
+}
+
+/// Looks again: a transaction or a part of it has ended, or this transaction has made another policy serve.
 pub(crate) fn forget() {
-    SERVED.with_borrow_mut(|served| served.policies.clear());
+    FITS.set(false);
+    STATEMENT.with_borrow_mut(|statement| statement.policies.clear());
+}
+
+/// Refuses to work with SQL that another version of this library belongs to.
+pub(crate) fn check_version() -> Result<(), Failure> {
+    if FITS.get() {
+        return Ok(());
+    }
+    let installed = table::extension_version();
+    if installed.as_deref() != Some(VERSION) {
+        let installed = installed.unwrap_or_else(|| "unknown".to_owned());
+        let message =
+            format!("the library of Tamis is of version {VERSION}, and its SQL of version {installed}");
+        return Err(Failure::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .detail("No row was let through.")
+            .hint(format!(
+                "Install the library of version {installed} and connect again, or: ALTER EXTENSION tamis UPDATE TO '{VERSION}'."
+            )));
+    }
+    FITS.set(true);
+    Ok(())
 }
 
 /// The policy that serves as things are now: what was committed last, or what this transaction has loaded.
-fn newest(name: &str) -> Result<Policy, Failure> {
+fn newest(name: &str) -> Result<Served, Failure> {
+    check_version()?;
     let serving = find(c"serving", c"serving_pkey", &[Key::Text(name)], |row| (row.long(2), row.text(3)));
     let Some((Some(generation), Some(digest))) = serving else {
         return Err(Failure::new(
@@ -54,6 +94,10 @@ fn newest(name: &str) -> Result<Policy, Failure> {
         .detail("No row was let through.")
         .hint("Load it with tamis.load_policy, or lift the protection of the table with tamis.unprotect."));
     };
+    Ok(Served { policy: compiled(name, generation, &digest)?, generation })
+}
+
+fn compiled(name: &str, generation: i64, digest: &str) -> Result<Policy, Failure> {
     let component = || {
         let keys = [Key::Text(name), Key::Long(generation)];
         let component = find(c"policy", c"policy_pkey", &keys, |row| row.bytes(4)).flatten();
@@ -62,8 +106,14 @@ fn newest(name: &str) -> Result<Policy, Failure> {
             Failure::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, message).hint("Load the policy again.")
         })
     };
-    backend::policy(&digest, component, |error| {
+    backend::policy(digest, component, |error| {
         process::check_interrupts();
-        Failure::undecided(name, &digest, error)
+        match error {
+            // It was not, when it was loaded.
+            tamis_runtime::Error::Artifact(_) | tamis_runtime::Error::Contract(_) => {
+                Failure::of_another_version(name, digest, VERSION, error)
+            }
+            _ => Failure::undecided(name, digest, error),
+        }
     })
 }

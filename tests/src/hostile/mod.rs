@@ -230,6 +230,19 @@ fn append_section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {
     component.extend(contents);
 }
 
+/// A component under the names of another version of the contract.
+pub fn good_of_another_contract(component: &[u8]) -> Vec<u8> {
+    let (old, new) = (b"tamis:policy/gates@0.1.0", b"tamis:policy/gates@0.9.0");
+    let mut bytes = component.to_vec();
+    for at in 0..bytes.len() - old.len() {
+        if bytes[at..].starts_with(old) {
+            bytes[at..at + new.len()].copy_from_slice(new);
+        }
+    }
+    assert_ne!(bytes, component);
+    bytes
+}
+
 /// `component` with an unused section that makes it `size` bytes long.
 pub fn padded(component: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = component.to_vec();

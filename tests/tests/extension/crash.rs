@@ -41,6 +41,10 @@ fn a_killed_backend_and_a_killed_server_lose_no_policy() {
     );
     assert!(open.query_one("SELECT 1", &[]).is_err());
     drop(open);
+    // Until it knows, it goes on to take connections.
+    while admin.query_one("SELECT 1", &[]).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     until_up(&database);
     assert_eq!(count(&mut database.app(), &request, ALL), 50);
 
@@ -54,33 +58,6 @@ fn a_killed_backend_and_a_killed_server_lose_no_policy() {
     assert_eq!(count(&mut database.app(), &request, ALL), 50);
     database.admin().batch_execute("SELECT tamis.rollback_policy('rag')").unwrap();
     assert_eq!(count(&mut database.app(), &request, ALL), 200);
-}
-
-#[test]
-fn a_standby_enforces_what_its_primary_does() {
-    let server = Server::postgres_with_tamis();
-    let database = Database::new(&server);
-    let mut admin = database.documents();
-    let standby = format!("{}/standby", server.address());
-    let output = database.program("pg_basebackup", &["-D", &standby, "-R", "-X", "stream", "-c", "fast"]);
-    assert!(output.status.success(), "{output:?}");
-    let options = format!("-p 5433 -c listen_addresses= -c unix_socket_directories={}", server.address());
-    let log = format!("{}/standby.log", server.address());
-    let output = database.program("pg_ctl", &["-D", &standby, "-w", "-l", &log, "-o", &options, "start"]);
-    assert!(output.status.success(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
-
-    let config = format!("host={} port=5433 user=app dbname={}", server.address(), database.name());
-    let mut app = postgres::Client::connect(&config, postgres::NoTls).unwrap();
-    let request = person("acme", 3, &[]);
-    assert_eq!(count(&mut app, &request, ALL), 200);
-    load(&mut admin, "rag", STRICTER).unwrap();
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    while count(&mut app, &request, ALL) != 50 {
-        assert!(std::time::Instant::now() < until, "the standby does not follow");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(app.query_one(ALL, &[]).unwrap().get::<_, i64>(0), 0);
-    assert!(database.program("pg_ctl", &["-D", &standby, "-m", "immediate", "stop"]).status.success());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use tamis_tests::extension::{Database, POLICY, code, count, load, person, said, server};
-use tamis_tests::hostile::{FOREVER, Module, TRAP, padded};
+use tamis_tests::hostile::{FOREVER, Module, TRAP, good_of_another_contract, padded};
 
 const ALL: &str = "SELECT count(*) FROM docs";
 
@@ -12,19 +12,6 @@ fn refused(client: &mut Client, component: &[u8], expected: &str, detail: &str) 
     assert_eq!(said.code().code(), expected, "{said:?}");
     assert!(said.detail().is_some_and(|text| text.contains(detail)), "{detail}: {said:?}");
     assert!(said.hint().is_some(), "{said:?}");
-}
-
-/// The component under the names of another version of the contract.
-fn good_of_another_contract(component: &[u8]) -> Vec<u8> {
-    let (old, new) = (b"tamis:policy/gates@0.1.0", b"tamis:policy/gates@0.9.0");
-    let mut bytes = component.to_vec();
-    for at in 0..bytes.len() - old.len() {
-        if bytes[at..].starts_with(old) {
-            bytes[at..at + new.len()].copy_from_slice(new);
-        }
-    }
-    assert_ne!(bytes, component);
-    bytes
 }
 
 #[test]

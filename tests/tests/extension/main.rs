@@ -10,9 +10,12 @@
 mod crash;
 mod input;
 mod interrupts;
+mod plans;
 mod policies;
+mod replicas;
 mod requests;
 mod rows;
 mod search;
 mod swaps;
+mod versions;
 mod ways;

@@ -68,6 +68,39 @@ fn a_statement_ends_on_the_policy_that_it_began_with() {
 }
 
 #[test]
+fn all_that_a_statement_calls_is_answered_by_one_policy() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    admin.batch_execute("CREATE TABLE counts (place int, n bigint); GRANT ALL ON counts TO app").unwrap();
+    let mut app = database.app();
+    let mut watching = database.admin();
+    watching.batch_execute("SELECT pg_advisory_lock(7)").unwrap();
+    let running = std::thread::spawn(move || {
+        let mut transaction = app.transaction().unwrap();
+        transaction.execute("SELECT tamis.set_request($1::text::jsonb)", &[&person("acme", 3, &[])]).unwrap();
+        // Writes in between, so that each sees the one before.
+        transaction
+            .batch_execute(
+                "DO $$ BEGIN INSERT INTO counts SELECT 1, count(*) FROM docs; PERFORM pg_advisory_xact_lock(7);
+                 INSERT INTO counts SELECT 2, count(*) FROM docs; INSERT INTO counts SELECT 3, count(*) FROM docs WHERE id > 0; END $$",
+            )
+            .unwrap();
+        transaction.batch_execute("INSERT INTO counts SELECT 4, count(*) FROM docs").unwrap();
+        transaction.commit().unwrap();
+    });
+    let waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while watching.query(waits, &[]).unwrap().is_empty() {
+        assert!(!running.is_finished());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    load(&mut admin, "rag", STRICTER).unwrap();
+    watching.batch_execute("SELECT pg_advisory_unlock(7)").unwrap();
+    running.join().unwrap();
+    let counts = admin.query("SELECT n FROM counts ORDER BY place", &[]).unwrap();
+    assert_eq!(counts.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [200, 200, 200, 50]);
+}
+
+#[test]
 fn views_tell_what_serves() {
     let database = Database::new(server());
     let mut admin = database.documents();

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use tamis_tests::extension::{Database, asked, code, count, load, person, server};
+use tamis_tests::hostile::answers::{Entry, Manifest, column, footprint};
+use tamis_tests::hostile::{Batch, Module};
 
 const ALL: &str = "SELECT count(*) FROM docs";
 
@@ -251,4 +253,59 @@ fn a_row_of_which_something_must_be_removed_is_not_shown() {
     );
     assert_eq!(count(&mut app, &person("acme", 9, &[]), ALL), 500);
     load(&mut admin, "rag", tamis_tests::extension::POLICY).unwrap();
+}
+
+/// A policy that allows a row whose first attribute here is the number 7. Only policies that no compiler of ours makes read paths.
+fn seven(entries: &[Entry<'_>]) -> Vec<u8> {
+    const LONGS: u8 = 1;
+    // A frame of one row: how many, a state, a number.
+    let filter_chunks = "(call $codes (i32.load (local.get $frame)) (i32.and
+        (i32.eq (i32.load8_u offset=4 (local.get $frame)) (i32.const 1))
+        (i64.eq (i64.load offset=5 (local.get $frame)) (i64.const 7))))";
+    let batch = Batch { filter_chunks, wanted: vec![column(0, 0, LONGS)], ..Batch::good() };
+    let manifest = Manifest { footprint: footprint(entries), ..Manifest::good() };
+    // By itself it is asked about an empty chunk alone.
+    Module { manifest, filter_chunk: "(global.get $deny)", ..Module::batching(batch) }.component()
+}
+
+#[test]
+fn attributes_inside_of_others_are_read_wherever_they_are() {
+    let database = Database::new(server());
+    let mut admin = database.admin();
+    let component = seven(&[(&["owner", "level"], Some("Long"))]);
+    admin.execute("SELECT tamis.load_policy('seven', $1::bytea)", &[&component]).unwrap();
+    admin
+        .batch_execute(
+            r#"CREATE TABLE inside (n int, owner jsonb);
+             INSERT INTO inside VALUES (1, '{"level": 7}'), (2, '{"level": 8}'), (3, '{"level": "7"}'), (4, '{"level": 7.0}'), (5, '{"x": 7}'),
+                 (6, NULL), (7, '[7]'), (8, '{"level": [7]}'), (9, '{"level": {"level": 7}}'), (10, '7'), (11, '{"level": 7, "x": 1}'),
+                 (12, '{"level": null}'), (13, '{"level": true}'), (14, '{"level": 70000000000000000000}');
+             CREATE TABLE whole (n int, attributes jsonb NOT NULL);
+             INSERT INTO whole SELECT n, jsonb_build_object('owner', owner, 'level', 7) FROM inside;
+             CREATE TABLE apart (n int, owner jsonb, high bigint);
+             INSERT INTO apart SELECT n, owner, CASE n WHEN 2 THEN 7 WHEN 3 THEN 8 END FROM inside;
+             GRANT SELECT ON inside, whole, apart TO app; GRANT EXECUTE ON FUNCTION tamis.set_request(jsonb) TO app;
+             SELECT tamis.protect('inside', 'seven'), tamis.protect('whole', 'seven'),
+                 tamis.protect('apart', 'seven', '{"[\"owner\", \"level\"]": "high"}')"#,
+        )
+        .unwrap();
+    let mut app = database.app();
+    let request = person("acme", 0, &[]);
+    for (table, expected) in [("inside", vec![1, 11]), ("whole", vec![1, 11]), ("apart", vec![2])] {
+        let query = format!("SELECT array_agg(n ORDER BY n) FROM {table}");
+        // What was decided before, and what was not.
+        for _ in 0..2 {
+            let found: Vec<i32> = asked(&mut app, &request, &query).unwrap()[0].get(0);
+            assert_eq!(found, expected, "{table}");
+        }
+    }
+    // What is read as a whole cannot have a part elsewhere: by a policy that another server has loaded, or a call that somebody wrote.
+    admin
+        .execute("SELECT tamis.load_policy('all', $1::bytea)", &[&seven(&[(&["owner"], Some("Long"))])])
+        .unwrap();
+    let call = |layout: &str| {
+        format!(r#"SELECT tamis.allowed('all', '{{"columns": {layout}}}', 7::bigint, 7::bigint)"#)
+    };
+    assert_eq!(code(asked(&mut app, &request, &call(r#"[["owner"], ["owner", "level"]]"#))), "22023");
+    assert!(asked(&mut app, &request, &call(r#"[["owner"], ["other"]]"#)).unwrap()[0].get::<_, bool>(0));
 }

@@ -1,6 +1,7 @@
 //! A call of a function with any number of arguments: what they are, and what is kept from one call to the next.
 
 use std::ffi::c_int;
+use std::marker::PhantomData;
 
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, FunctionCallInfo};
@@ -9,13 +10,13 @@ use super::value::{Kind, Value};
 
 /// The arguments of a call.
 #[derive(Clone, Copy)]
-pub(crate) struct Call(FunctionCallInfo);
+pub(crate) struct Call<'c>(FunctionCallInfo, PhantomData<&'c ()>);
 
-impl Call {
+impl<'c> Call<'c> {
     /// # Safety
     /// What the server calls a function with, for as long as the call lasts.
     pub(crate) unsafe fn new(info: FunctionCallInfo) -> Self {
-        Self(info)
+        Self(info, PhantomData)
     }
 
     pub(crate) fn arguments(self) -> usize {
@@ -24,15 +25,15 @@ impl Call {
     }
 
     /// An argument of a kind that was asked for before.
-    pub(crate) fn argument(self, number: usize, kind: Kind) -> Value {
+    pub(crate) fn argument(self, number: usize, kind: Kind) -> Value<'c> {
         // SAFETY: as `new` says, and the array has so many.
-        let argument = unsafe {
+        unsafe {
             if number >= self.arguments() {
-                return Value { kind, datum: None };
+                return Value::new(kind, None);
             }
-            *(*self.0).args.as_ptr().add(number)
-        };
-        Value { kind, datum: (!argument.isnull).then_some(argument.value) }
+            let argument = *(*self.0).args.as_ptr().add(number);
+            Value::new(kind, (!argument.isnull).then_some(argument.value))
+        }
     }
 
     pub(crate) fn kind(self, number: usize) -> Kind {
@@ -50,19 +51,6 @@ impl Call {
     pub(crate) fn is_variadic(self) -> bool {
         // SAFETY: as `new` says.
         unsafe { pg_sys::get_fn_expr_variadic((*self.0).flinfo) }
-    }
-
-    /// The number that this place has noted, if it has. Not for a place that keeps something.
-    pub(crate) fn noted(self) -> Option<u64> {
-        // SAFETY: as `new` says; the pointer is a number, and points nowhere.
-        let noted = unsafe { (*(*self.0).flinfo).fn_extra } as usize as u64;
-        noted.checked_sub(1)
-    }
-
-    /// Notes a number until the server forgets this place.
-    pub(crate) fn note(self, number: u64) {
-        // SAFETY: as `new` says.
-        unsafe { (*(*self.0).flinfo).fn_extra = number.wrapping_add(1) as usize as *mut std::ffi::c_void }
     }
 
     /// What this place has kept, if it has. The type must be the one that [`Self::keep`] was called with, which is one for all of

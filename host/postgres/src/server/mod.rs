@@ -5,7 +5,11 @@
 
 pub(crate) mod call;
 pub(crate) mod clock;
+mod expression;
+mod jsonb;
+pub(crate) mod kept;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod table;
 pub(crate) mod value;
+mod varlena;

@@ -1,76 +1,22 @@
-//! Tells the planner which rows a request can be allowed: `tamis.allowed(…)` becomes `(condition) AND tamis.planned(key) AND
-//! tamis.decided(…)`, so that indexes serve the condition while the policy still decides on each row.
-//!
-//! A plan that is kept is right only for its request and policy. When either changes, the plans are made anew; `planned`, which is
-//! evaluated once when a plan starts, refuses what this has missed.
+//! Tells the planner which rows a request can be allowed: `tamis.allowed(…)` becomes `(condition) AND tamis.decided(…)`, so that indexes serve the condition while the policy still decides on each row.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, c_int};
 
-use pgrx::pg_guard;
-use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::{self, List, Node, NodeTag};
 use pgrx::{FromDatum, IntoDatum};
 
-use super::call::Call;
 use super::value::Kind;
+use super::{expression, kept, process};
 use crate::error::{Failure, or_raise};
+use crate::gate::{Action, Place};
 use crate::layout::Layout;
-use crate::{backend, narrow, request, serving};
+use crate::narrow::{self, Condition};
+use crate::planned::Basis;
+use crate::{backend, request};
 
 /// Arguments before those of the row.
-const FIRST: usize = 2;
-/// What the columns of a call are called in its condition, each with its number.
-const COLUMN: &str = "c";
-
-unsafe extern "C-unwind" {
-    // `utils/plancache.h` and `utils/inval.h`, which pgrx does not declare.
-    fn ResetPlanCache();
-    fn CacheInvalidateRelcacheByRelid(relation: pg_sys::Oid);
-}
-
-thread_local! {
-    /// Whether this backend may have kept plans for the current request, or for the lack of one.
-    static NARROWED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Has the plans made anew that were made for a request.
-pub(crate) fn forget() {
-    if NARROWED.replace(false) {
-        // SAFETY: marks plans; reads and writes nothing else.
-        unsafe { ResetPlanCache() }
-    }
-}
-
-/// Has the plans for a table made anew, in every backend, when the transaction commits.
-pub(crate) fn replan(relation: pg_sys::Oid) {
-    // SAFETY: looks the table up, and says no more than that it is to be looked up again.
-    unsafe { CacheInvalidateRelcacheByRelid(relation) }
-}
-
-/// Whether a plan was made for the current request and the policy that serves now: looked up once for each time that it runs.
-pub(crate) fn check(call: Call) -> Result<bool, Failure> {
-    let serial = request::serial();
-    if call.noted() == Some(serial) {
-        return Ok(true);
-    }
-    let key = call.argument(0, Kind::Text).text().unwrap_or_default();
-    let mut parts = key.splitn(3, ' ');
-    let (planned, digest, name) = (parts.next(), parts.next(), parts.next());
-    let is_current = planned == Some(serial.to_string().as_str());
-    if let (true, Some(digest), Some(name)) = (is_current, digest, name)
-        && format!("{:x}", serving::policy(name)?.digest()) == digest
-    {
-        call.note(serial);
-        return Ok(true);
-    }
-    Err(Failure::new(
-        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
-        "this statement was planned for another policy or request",
-    )
-    .detail("The policy was replaced within a transaction that goes on. No row was let through.")
-    .hint("Run the transaction again."))
-}
+pub(super) const FIRST: usize = 2;
 
 /// Answers the planner, or does not.
 ///
@@ -100,54 +46,60 @@ unsafe fn simplify(
         let (Some(policy), Some(layout)) = (constant(arguments, 0), constant(arguments, 1)) else {
             return Ok(None);
         };
-        // What is wrong with a call is said when it is evaluated.
-        let Ok(layout) = Layout::from_json(&layout) else { return Ok(None) };
-        if length != FIRST + layout.columns.len() {
-            return Ok(None);
-        }
         let kinds: Vec<Kind> =
             (FIRST..length).map(|number| Kind::of(pg_sys::exprType(nth(arguments, number)))).collect();
-        let names: Vec<String> = (0..kinds.len()).map(|number| format!("{COLUMN}{number}")).collect();
+        let Some(decided) = decided_beside((*call).funcid) else { return Ok(None) };
         // A plan that is made without a request is made anew when there is one.
-        NARROWED.set(true);
-        let Some(condition) = narrow::condition(&policy, &layout, &kinds, &names)? else { return Ok(None) };
-        let Some(text) = expression(root, &condition.text, arguments) else { return Ok(None) };
-        let (Some(decided), Some(planned)) = (
-            function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID]),
-            function(c"planned", &mut [pg_sys::TEXTOID]),
-        ) else {
-            return Ok(None);
+        kept::depend(root, decided);
+        let place = Place { policy, action: Action::Retrieve, layout, kinds };
+        let Some(condition) = request::condition(&place, condition)? else { return Ok(None) };
+        let Some(text) = expression::of(root, &condition.text, arguments) else { return Ok(None) };
+        let basis = Basis {
+            serial: request::serial(),
+            moment: process::moment(),
+            policy: place.policy,
+            generation: condition.served.generation,
+            digest: condition.digest.clone(),
         };
-        let Some(key) = format!("{} {} {policy}", request::serial(), condition.digest).into_datum() else {
-            return Ok(None);
-        };
-        // Within a transaction nothing tells of a policy that was replaced, but that transactions have ended since.
-        if !root.is_null() && !(*root).glob.is_null() {
-            (*(*root).glob).transientPlan = true;
-        }
-        let key =
-            pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false);
-        let key = pg_sys::lappend(std::ptr::null_mut(), key.cast());
-        let planned = pg_sys::makeFuncExpr(
-            planned,
-            pg_sys::BOOLOID,
-            key,
-            pg_sys::InvalidOid,
-            pg_sys::DEFAULT_COLLATION_OID,
-            pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
-        );
+        let Some(key) = basis.to_text().into_datum() else { return Ok(None) };
         let asked = pg_sys::copyObjectImpl(call.cast()).cast::<pg_sys::FuncExpr>();
         (*asked).funcid = decided;
-        let mut all = pg_sys::lappend(std::ptr::null_mut(), text.cast());
-        all = pg_sys::lappend(all, planned.cast());
-        all = pg_sys::lappend(all, asked.cast());
-        Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, all, -1).cast()))
+        // In the place of the policy's name.
+        (*(*(*asked).args).elements).ptr_value =
+            pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false)
+                .cast();
+        let both = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), text.cast()), asked.cast());
+        Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, both, -1).cast()))
     }
+}
+
+/// The condition at a place. `None` if there is no request, or the call is not as it should be: that is said when it is evaluated.
+fn condition(place: &Place) -> Result<Option<Condition>, Failure> {
+    let Ok(layout) = Layout::from_json(&place.layout) else { return Ok(None) };
+    if place.kinds.len() != layout.columns.len() {
+        return Ok(None);
+    }
+    let names: Vec<String> = (0..place.kinds.len()).map(expression::name).collect();
+    narrow::condition(&place.policy, &layout, &place.kinds, &names)
+}
+
+/// `tamis.decided` of the extension that this `tamis.allowed` is of.
+fn decided_beside(allowed: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    thread_local! {
+        static KNOWN: Cell<(pg_sys::Oid, pg_sys::Oid)> = const { Cell::new((pg_sys::InvalidOid, pg_sys::InvalidOid)) };
+    }
+    let (known, decided) = KNOWN.get();
+    if known == allowed {
+        return Some(decided);
+    }
+    let decided = function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID])?;
+    KNOWN.set((allowed, decided));
+    Some(decided)
 }
 
 /// # Safety
 /// A list that has so many pointers.
-unsafe fn nth(list: *mut List, number: usize) -> *mut Node {
+pub(super) unsafe fn nth(list: *mut List, number: usize) -> *mut Node {
     // SAFETY: as the caller says.
     unsafe { (*(*list).elements.add(number)).ptr_value.cast() }
 }
@@ -183,90 +135,5 @@ fn function(name: &CStr, types: &mut [pg_sys::Oid]) -> Option<pg_sys::Oid> {
         names = pg_sys::lappend(names, pg_sys::makeString(name.as_ptr().cast_mut()).cast());
         let oid = pg_sys::LookupFuncName(names, types.len() as c_int, types.as_ptr(), true);
         (oid != pg_sys::InvalidOid).then_some(oid)
-    }
-}
-
-/// A condition as the planner has it, about the arguments of a call. `None` if it asks a query within the query, which the planner
-/// takes no more at this point.
-///
-/// # Safety
-/// The arguments of a call, and the planner's state or null.
-unsafe fn expression(
-    root: *mut pg_sys::PlannerInfo,
-    condition: &str,
-    arguments: *mut List,
-) -> Option<*mut Node> {
-    let text = CString::new(format!("SELECT {condition}")).ok()?;
-    let _path = SystemPath::enter();
-    // SAFETY: what the parser makes of a query with one expression.
-    unsafe {
-        let statements = pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-        let select = (*nth(statements, 0).cast::<pg_sys::RawStmt>()).stmt.cast::<pg_sys::SelectStmt>();
-        let target = nth((*select).targetList, 0).cast::<pg_sys::ResTarget>();
-        let state = pg_sys::make_parsestate(std::ptr::null_mut());
-        (*state).p_sourcetext = text.as_ptr();
-        (*state).p_pre_columnref_hook = Some(column);
-        (*state).p_ref_hook_state = arguments.cast();
-        let node = pg_sys::transformExpr(state, (*target).val, pg_sys::ParseExprKind::EXPR_KIND_WHERE);
-        let has_query = (*state).p_hasSubLinks;
-        pg_sys::assign_expr_collations(state, node);
-        pg_sys::free_parsestate(state);
-        (!has_query).then(|| pg_sys::eval_const_expressions(root, node))
-    }
-}
-
-/// The argument that a name in a condition stands for.
-#[pg_guard]
-unsafe extern "C-unwind" fn column(
-    state: *mut pg_sys::ParseState,
-    reference: *mut pg_sys::ColumnRef,
-) -> *mut Node {
-    // SAFETY: the state is what `expression` makes; names are C strings.
-    unsafe {
-        let arguments = (*state).p_ref_hook_state.cast::<List>();
-        let name = nth((*reference).fields, 0);
-        if (*(*reference).fields).length != 1 || (*name).type_ != NodeTag::T_String {
-            return std::ptr::null_mut();
-        }
-        let name = CStr::from_ptr((*name.cast::<pg_sys::String>()).sval).to_str().unwrap_or_default();
-        let number = name.strip_prefix(COLUMN).and_then(|number| number.parse::<usize>().ok());
-        match number.map(|number| FIRST + number) {
-            Some(number) if number < usize::try_from((*arguments).length).unwrap_or(0) => {
-                pg_sys::copyObjectImpl(nth(arguments, number).cast()).cast()
-            }
-            _ => std::ptr::null_mut(),
-        }
-    }
-}
-
-/// While it lives, names mean what they mean in the system's schema: an operator of the user's would see rows before the policy.
-struct SystemPath(c_int);
-
-impl SystemPath {
-    fn enter() -> Self {
-        // SAFETY: C strings; the level is left when this is dropped, or by the server after an error.
-        unsafe {
-            let level = pg_sys::NewGUCNestLevel();
-            pg_sys::set_config_option(
-                c"search_path".as_ptr(),
-                c"pg_catalog, pg_temp".as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-            Self(level)
-        }
-    }
-}
-
-impl Drop for SystemPath {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: the level that was entered.
-            unsafe { pg_sys::AtEOXact_GUC(true, self.0) }
-        }
     }
 }

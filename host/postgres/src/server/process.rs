@@ -31,18 +31,25 @@ pub(crate) fn is_restricted() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// What tells statements apart: when the client's began, from its planning to its last row, and how many commands the transaction
-/// has had before.
-pub(crate) fn statement() -> (i64, u32) {
-    // SAFETY: variables of the backend; a portal that is active is there.
-    unsafe {
-        let began = match pg_sys::ActivePortal.as_ref() {
-            Some(portal) => portal.creation_time,
-            // It is being planned.
-            None => pg_sys::GetCurrentStatementStartTimestamp(),
-        };
-        (began, pg_sys::GetCurrentCommandId(false))
+/// What tells statements of the client's apart: when one began, from its planning to its last row.
+pub(crate) fn statement() -> i64 {
+    // SAFETY: a variable of the backend; a portal that is active is there.
+    match unsafe { pg_sys::ActivePortal.as_ref() } {
+        Some(portal) => portal.creation_time,
+        // It is being planned.
+        None => moment(),
     }
+}
+
+/// When the client last wanted something: to plan a statement, to run it, or to have more of its rows.
+pub(crate) fn moment() -> i64 {
+    // SAFETY: looks at a variable of the backend.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
+/// Whether what was planned at a moment was planned by the statement that runs, or is what the running cursor was opened with.
+pub(crate) fn is_of_this_statement(planned: i64) -> bool {
+    planned == statement() || planned == moment()
 }
 
 /// The time, in seconds since 1970.
@@ -67,6 +74,27 @@ pub(crate) fn warn_unless_in_transaction(what: &'static CStr) {
 
 thread_local! {
     static AT_END: Cell<Option<fn()>> = const { Cell::new(None) };
+    static AT_UNDONE: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Calls `end` whenever a part of a transaction of this backend has been undone. It must not fail.
+pub(crate) fn at_undone_parts(end: fn()) {
+    if AT_UNDONE.replace(Some(end)).is_none() {
+        // SAFETY: the callback is a function of this library, which is never unloaded.
+        unsafe { pg_sys::RegisterSubXactCallback(Some(part), std::ptr::null_mut()) }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn part(
+    event: pg_sys::SubXactEvent::Type,
+    _own: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        AT_UNDONE.get().unwrap_or(|| {})();
+    }
 }
 
 /// Calls `end` whenever a transaction of this backend has ended. It must not fail.

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{FromDatum, IntoDatum};
 
-/// The schema of everything here.
+/// The schema of everything here, and the name of the extension.
 const SCHEMA: &CStr = c"tamis";
 
 /// A value of a key.
@@ -114,6 +114,31 @@ pub(crate) fn find<T>(
         let tuple = pg_sys::systable_getnext(scan.scan);
         let description = (*table).rd_att;
         (!tuple.is_null()).then(|| read(Row { tuple, description, _scan: &scan }))
+    }
+}
+
+/// The version of this extension's SQL in the database.
+pub(crate) fn extension_version() -> Option<String> {
+    /// The columns of `pg_extension`.
+    const NAME: i16 = 2;
+    const VERSION: i32 = 6;
+    // SAFETY: a table and an index of the system's; what is opened is closed.
+    unsafe {
+        let name = pg_sys::Datum::from(SCHEMA.as_ptr());
+        let mut wanted = scan_key(NAME, pg_sys::F_NAMEEQ, name);
+        let table = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::systable_beginscan(
+            table,
+            pg_sys::ExtensionNameIndexId.into(),
+            true,
+            std::ptr::null_mut(),
+            1,
+            &raw mut wanted,
+        );
+        let scan = Scan { table, scan };
+        let tuple = pg_sys::systable_getnext(scan.scan);
+        let description = (*table).rd_att;
+        (!tuple.is_null()).then(|| Row { tuple, description, _scan: &scan }.text(VERSION)).flatten()
     }
 }
 

@@ -1,11 +1,14 @@
-//! Column values: as bytes that tell them apart, for what was decided before, and as JSON, for the policy.
+//! Column values: as policies read them, and as bytes that tell them apart, for what was decided before.
 
-use std::ffi::c_char;
+use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use pgrx::FromDatum;
-use pgrx::pg_sys::{self, Datum, Oid, jbvType as stored};
-use pgrx::varlena::{varatt_is_4b_u, vardata_any, varsize_any_exhdr};
+use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::{Number, Value as Json};
+
+use super::jsonb;
+use super::varlena::{Aligned, Plain};
 
 /// What a column holds, as far as policies can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,12 +60,45 @@ impl Kind {
 
 /// One value of a row: its datum is of the kind, or there is none.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Value {
-    pub(super) kind: Kind,
-    pub(super) datum: Option<Datum>,
+pub(crate) struct Value<'r> {
+    kind: Kind,
+    datum: Option<Datum>,
+    row: PhantomData<&'r ()>,
 }
 
-impl Value {
+/// What is read inside a JSON object.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// Which attribute of the footprint it is.
+    pub(crate) position: usize,
+    /// Where it is.
+    pub(crate) path: Vec<String>,
+}
+
+/// A value as policies read it.
+#[derive(Clone, Debug)]
+pub(crate) enum Held<'r> {
+    Absent,
+    Bool(bool),
+    Long(i64),
+    Text(&'r str),
+    Json(Json),
+}
+
+impl Held<'_> {
+    /// There, and nothing that a policy can read, whatever is declared.
+    pub(super) fn unreadable() -> Self {
+        Self::Json(Json::Array(vec![Json::Null]))
+    }
+}
+
+impl<'r> Value<'r> {
+    /// # Safety
+    /// The datum is of this kind, and stays what it is as long as this lives.
+    pub(super) unsafe fn new(kind: Kind, datum: Option<Datum>) -> Self {
+        Self { kind, datum, row: PhantomData }
+    }
+
     pub(crate) fn is_null(self) -> bool {
         self.datum.is_none()
     }
@@ -95,83 +131,66 @@ impl Value {
         let root = unsafe { Aligned::of(datum) };
         for path in paths {
             // SAFETY: the container lies in `root`.
-            unsafe { tell_member_apart(member(root.container(), path), key) }
+            unsafe { jsonb::tell_apart(jsonb::member(root.container(), path), key) }
         }
     }
 
-    /// As the JSON that policies read. What cannot be a value of any type is JSON that cannot either. `None` is a NULL.
-    pub(crate) fn json(self) -> Option<Json> {
-        let datum = self.datum?;
-        Some(match self.kind {
-            Kind::Bool => Json::Bool(datum.value() & 0xff != 0),
-            Kind::Int2 => Json::from(datum.value() as i16),
-            Kind::Int4 => Json::from(datum.value() as i32),
-            Kind::Int8 => Json::from(datum.value() as i64),
-            Kind::Float8 => real(f64::from_bits(datum.value() as u64)),
-            Kind::Text => Json::String(self.text()?),
-            Kind::Jsonb => self.document()?,
-            Kind::Array(element) => self.elements(element)?,
-            Kind::Other(_) => Json::String(self.text()?),
-        })
+    /// As policies read it. What cannot be a value of any type is unreadable.
+    pub(crate) fn held(self) -> Held<'r> {
+        let Some(datum) = self.datum else { return Held::Absent };
+        match self.kind {
+            Kind::Bool => Held::Bool(datum.value() & 0xff != 0),
+            Kind::Int2 => Held::Long((datum.value() as i16).into()),
+            Kind::Int4 => Held::Long((datum.value() as i32).into()),
+            Kind::Int8 => Held::Long(datum.value() as i64),
+            Kind::Float8 => Held::Json(real(f64::from_bits(datum.value() as u64))),
+            // SAFETY: a kind of variable length.
+            Kind::Text => utf8(unsafe { Plain::of(datum) }.bytes()),
+            // SAFETY: the kind is JSONB.
+            Kind::Jsonb => Held::Json(unsafe { jsonb::whole(&Aligned::of(datum)) }),
+            Kind::Array(element) => self.elements(element).map_or_else(Held::unreadable, Held::Json),
+            Kind::Other(_) => {
+                self.text().map_or_else(Held::unreadable, |text| Held::Json(text.into_owned().into()))
+            }
+        }
     }
 
     /// As text: what it is, or as its type writes it. `None` too if it is not UTF-8.
-    pub(crate) fn text(self) -> Option<String> {
+    pub(crate) fn text(self) -> Option<Cow<'r, str>> {
         let datum = self.datum?;
         match self.kind {
-            Kind::Text => {
-                // SAFETY: a kind of variable length.
-                let bytes = unsafe { Plain::of(datum) };
-                std::str::from_utf8(bytes.bytes()).ok().map(str::to_owned)
-            }
-            Kind::Int8 => Some((datum.value() as i64).to_string()),
-            Kind::Int4 => Some((datum.value() as i32).to_string()),
-            Kind::Int2 => Some((datum.value() as i16).to_string()),
-            Kind::Other(oid) => {
-                let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
-                // SAFETY: the datum is of this type; what the function writes is a C string.
-                let text = unsafe {
-                    pg_sys::getTypeOutputInfo(oid, &mut function, &mut varlena);
-                    std::ffi::CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, datum))
-                };
-                text.to_str().ok().map(str::to_owned)
-            }
+            // SAFETY: a kind of variable length.
+            Kind::Text => std::str::from_utf8(unsafe { Plain::of(datum) }.bytes()).ok().map(Cow::Borrowed),
+            Kind::Int8 => Some((datum.value() as i64).to_string().into()),
+            Kind::Int4 => Some((datum.value() as i32).to_string().into()),
+            Kind::Int2 => Some((datum.value() as i16).to_string().into()),
+            // SAFETY: the datum is of this type.
+            Kind::Other(oid) => unsafe { output(oid, datum) }.map(|text| text.to_owned().into()),
             _ => None,
         }
     }
 
     /// The elements of an array of texts without NULL.
     pub(crate) fn texts(self) -> Option<Vec<String>> {
-        match self.json()? {
-            Json::Array(elements) => {
+        match self.held() {
+            Held::Json(Json::Array(elements)) => {
                 elements.into_iter().map(|element| element.as_str().map(str::to_owned)).collect()
             }
             _ => None,
         }
     }
 
-    fn document(self) -> Option<Json> {
-        // SAFETY: the kind is JSONB.
-        unsafe {
-            let root = Aligned::of(self.datum?);
-            Some(json(root.container(), varsize_any_exhdr(root.0)))
-        }
-    }
-
-    /// The members of a JSON object at some paths, each as JSON if there is one.
-    pub(crate) fn members(self, paths: &[Vec<String>]) -> Vec<Option<Json>> {
-        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else {
-            return vec![None; paths.len()];
-        };
-        // SAFETY: the kind is JSONB; the containers lie in `root`.
+    /// The members of a JSON object that there are of those wanted, each with its position. Of what is no object there are none.
+    pub(crate) fn members(self, wanted: &[Member], mut each: impl FnMut(usize, Held<'r>)) {
+        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else { return };
+        // SAFETY: the kind is JSONB; the copy, if there is one, lives as long as this row's memory.
         unsafe {
             let root = Aligned::of(datum);
-            let found = |path: &Vec<String>| {
-                let mut value = member(root.container(), path)?;
-                let alone = pg_sys::JsonbValueToJsonb(&mut value);
-                Some(json(&raw mut (*alone).root, varsize_any_exhdr(alone.cast())))
-            };
-            paths.iter().map(found).collect()
+            for Member { position, path } in wanted {
+                if let Some(found) = jsonb::member(root.container(), path) {
+                    each(*position, jsonb::held(found));
+                }
+            }
         }
     }
 
@@ -213,120 +232,26 @@ fn real(number: f64) -> Json {
     Number::from_f64(number).map_or_else(|| Json::String(number.to_string()), Json::Number)
 }
 
-fn with_bytes(key: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn with_bytes(key: &mut Vec<u8>, bytes: &[u8]) {
     key.extend_from_slice(&(bytes.len() as u64).to_ne_bytes());
     key.extend_from_slice(bytes);
 }
 
-/// A value of variable length, not compressed and not elsewhere.
-struct Plain(*const pg_sys::varlena);
-
-impl Plain {
-    /// # Safety
-    /// The datum is of a type of variable length. What this makes of it lives as long as the memory of the row.
-    unsafe fn of(datum: Datum) -> Self {
-        let pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
-        // SAFETY: as the caller says.
-        unsafe {
-            let plain = varatt_is_4b_u(pointer)
-                || pgrx::varlena::varatt_is_1b(pointer) && !pgrx::varlena::varatt_is_1b_e(pointer);
-            Self(if plain { pointer } else { pg_sys::pg_detoast_datum_packed(pointer) })
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: a plain value has its length in front.
-        unsafe { std::slice::from_raw_parts(vardata_any(self.0).cast(), varsize_any_exhdr(self.0)) }
-    }
+/// A text, which lies in the row's memory.
+pub(super) fn utf8(bytes: &[u8]) -> Held<'_> {
+    std::str::from_utf8(bytes).map_or_else(|_| Held::unreadable(), Held::Text)
 }
 
-/// As [`Plain`], with its contents at an address that is a multiple of four.
-struct Aligned(*mut pg_sys::varlena);
-
-impl Aligned {
-    /// # Safety
-    /// As [`Plain::of`].
-    unsafe fn of(datum: Datum) -> Self {
-        let pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
-        // SAFETY: as the caller says.
-        unsafe { Self(if varatt_is_4b_u(pointer) { pointer } else { pg_sys::pg_detoast_datum(pointer) }) }
-    }
-
-    /// What is in a JSONB value.
-    fn container(&self) -> *mut pg_sys::JsonbContainer {
-        // SAFETY: a value that is not packed has four bytes in front.
-        unsafe { pgrx::varlena::vardata_4b(self.0).cast::<pg_sys::JsonbContainer>().cast_mut() }
-    }
-}
-
-/// Set in the header of an object.
-const IS_OBJECT: u32 = 0x2000_0000;
-
-/// What a container of about this size holds. What is nested too deep to be read is nothing that a policy can read.
+/// A value as its type writes it.
 ///
 /// # Safety
-/// A container of a JSONB value.
-unsafe fn json(container: *mut pg_sys::JsonbContainer, size: usize) -> Json {
-    // SAFETY: as the caller says; what the server writes is a C string.
+/// The datum is of this type.
+pub(super) unsafe fn output<'r>(oid: Oid, datum: Datum) -> Option<&'r str> {
+    let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: as the caller says; what the function writes is a C string, in the row's memory.
     let text = unsafe {
-        let size = i32::try_from(size).unwrap_or(i32::MAX / 2);
-        std::ffi::CStr::from_ptr(pg_sys::JsonbToCString(std::ptr::null_mut(), container, size))
+        pg_sys::getTypeOutputInfo(oid, &mut function, &mut varlena);
+        std::ffi::CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, datum))
     };
-    let json = text.to_str().ok().and_then(|text| tamis_core::input::parse_json(text).ok());
-    json.unwrap_or_else(|| Json::Array(vec![Json::Null]))
-}
-
-/// The member at a path; `None` if there is none, or something that is no object lies above it.
-///
-/// # Safety
-/// A container of a JSONB value, in which the result lies.
-unsafe fn member(container: *mut pg_sys::JsonbContainer, path: &[String]) -> Option<pg_sys::JsonbValue> {
-    let (name, rest) = path.split_first()?;
-    // SAFETY: as the caller says; names are shorter than a gigabyte, or are not found.
-    unsafe {
-        if (*container).header & IS_OBJECT == 0 {
-            return None;
-        }
-        let mut found = pg_sys::JsonbValue::default();
-        let (name, length) = (name.as_ptr().cast::<c_char>(), i32::try_from(name.len()).unwrap_or(0));
-        if pg_sys::getKeyJsonValueFromContainer(container, name, length, &mut found).is_null() {
-            return None;
-        }
-        match found.type_ {
-            _ if rest.is_empty() => Some(found),
-            stored::jbvBinary => member(found.val.binary.data, rest),
-            _ => None,
-        }
-    }
-}
-
-/// Adds what tells a member apart. Null is as good as nothing.
-///
-/// # Safety
-/// What [`member`] has found.
-unsafe fn tell_member_apart(found: Option<pg_sys::JsonbValue>, key: &mut Vec<u8>) {
-    let Some(found) = found else { return key.push(0) };
-    // SAFETY: the type says what the value is.
-    unsafe {
-        match found.type_ {
-            stored::jbvNull => key.push(0),
-            stored::jbvBool => key.push(if found.val.boolean { 2 } else { 3 }),
-            stored::jbvString => {
-                key.push(4);
-                let string = found.val.string;
-                with_bytes(key, std::slice::from_raw_parts(string.val.cast(), string.len as usize));
-            }
-            stored::jbvNumeric => {
-                key.push(5);
-                with_bytes(key, Plain::of(Datum::from(found.val.numeric)).bytes());
-            }
-            stored::jbvBinary => {
-                key.push(6);
-                let binary = found.val.binary;
-                with_bytes(key, std::slice::from_raw_parts(binary.data.cast(), binary.len as usize));
-            }
-            // Of a kind that is not stored.
-            _ => key.push(7),
-        }
-    }
+    text.to_str().ok()
 }
