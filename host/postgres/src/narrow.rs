@@ -82,7 +82,7 @@ fn dialect(layout: &Layout, kinds: &[Kind], names: &[String], footprint: &[Footp
             entity_type: Place::Constant(layout.entity_type.clone()),
             id: field(named(&|column, kind| *column == Column::Id && kind == Kind::Text)),
             ancestors: field(named(&|column, _| *column == Column::Ancestors)),
-            admitted: false,
+            ..Fields::default()
         },
     }
 }
