@@ -52,7 +52,8 @@ def chroma(_: Path) -> BasePydanticVectorStore:
     from llama_index.vector_stores.chroma import ChromaVectorStore
 
     client = chromadb.EphemeralClient(Settings(anonymized_telemetry=False))
-    space = {"hnsw:space": "cosine", "hnsw:search_ef": 200}
+    # So wide that a graph of some sixty nodes is searched whole.
+    space = {"hnsw:space": "cosine", "hnsw:search_ef": 500, "hnsw:construction_ef": 500, "hnsw:M": 64}
     return ChromaVectorStore(client.create_collection(f"c{uuid.uuid4().hex}", metadata=space, embedding_function=None))
 
 
