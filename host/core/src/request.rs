@@ -492,6 +492,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_someone_stays_whatever_is_mentioned_later() {
+        let request = Request::from_json(
+            r#"{"subject":{"type":"User","id":"a","properties":{"level":1}},
+                "actor":[{"type":"Agent","id":"x","properties":{"level":2}},{"type":"Agent","id":"y"}],
+                "action":{"name":"view","properties":{"risk":3}},
+                "entities":[{"uid":{"type":"User","id":"a"}},{"uid":{"type":"Agent","id":"x"}}]}"#,
+        )
+        .unwrap();
+        let agents = [EntityUid::new("Agent", "x"), EntityUid::new("Agent", "y")];
+        assert_eq!(request.actors(), agents);
+        let of = |uid: &EntityUid, name: &str| request.entities().get(uid)?.attributes.get(name).cloned();
+        assert_eq!(of(request.subject(), "level"), Some(Value::Long(1)));
+        assert_eq!(of(&agents[0], "level"), Some(Value::Long(2)));
+        assert_eq!(of(request.action(), "risk"), Some(Value::Long(3)));
+    }
+
+    #[test]
     fn an_evaluation_has_a_resource_in_either_form() {
         let known = KnownEntities::from_json(
             r#"[{"uid":{"type":"Doc","id":"d"},"attrs":{"level":1},"parents":[{"type":"Folder","id":"f"}]},

@@ -133,6 +133,10 @@ mod tests {
             (join("and", &a, &s), "s", false),
             (not(&join("and", &not(&a), &s)), "s", true),
             (not(&join("or", &not(&a), &s)), "s", false),
+            (join("and", &a, &not(&equals("\"a\"", 2))), "s", true),
+            (join("and", &not(&a), &equals("\"a\"", 2)), "s", false),
+            (not(&join("or", &not(&a), &equals("\"a\"", 2))), "s", true),
+            (not(&join("or", &a, &not(&equals("\"a\"", 2)))), "s", false),
             // Of what the filter matches or not, nothing depends on the hidden part alone.
             (join("or", &s, &not(&s)), "s", false),
             (equals("\"o\",\"x\"", 1), "o", false),

@@ -204,8 +204,8 @@ mod tests {
     use crate::filter::Attribute;
 
     fn footprint() -> Vec<FootprintAttribute> {
-        let paths: [&[&str]; 6] =
-            [&["a"], &["b", "c"], &["b", "d", "e"], &["x.y"], &["\"é"], &["b", "d", "f"]];
+        let paths: [&[&str]; 7] =
+            [&["a"], &["b", "c"], &["b", "d", "e"], &["x.y"], &["\"é"], &["b", "d", "f"], &["y", "c"]];
         let entry = |path: &[&str]| {
             let path = path.iter().map(ToString::to_string).collect();
             FootprintAttribute { attribute: Attribute { path, declared: None }, optional: true }
@@ -229,6 +229,8 @@ mod tests {
             " { } ",
             r#"{"a":1,"b":{"c":"x","d":{"e":[1,{"a":2}],"f":{}},"z":0},"x.y":1.5,"\u0022\u00e9":true,"z":[{"a":1}]}"#,
             r#"{ "a" : null , "b" : { "c" : null } }"#,
+            r#"{"y":{"c":1},"b":{"c":2}}"#,
+            r#"{"b":{"c":2,"d":1}}"#,
             r#"{"b":1}"#,
             r#"{"b":[{"c":1}]}"#,
             r#"{"b":"c"}"#,

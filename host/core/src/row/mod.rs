@@ -231,4 +231,36 @@ mod tests {
         chunk.store(&path("a.f"), json!(6));
         assert_eq!(chunk.stored(&path("a.f")), Some(&json!(6)));
     }
+
+    /// A row that has no more than it must.
+    struct Bare;
+
+    impl Row for Bare {
+        fn id(&self) -> &str {
+            "b"
+        }
+
+        fn attribute(&self, _: usize, _: &[String]) -> Cell<'_> {
+            Cell::Texts(&["x", "y"])
+        }
+    }
+
+    #[test]
+    fn a_row_becomes_the_chunk_that_it_is() {
+        let path = vec!["a".to_owned()];
+        let attribute = crate::filter::Attribute { path: path.clone(), declared: None };
+        let footprint = [FootprintAttribute { attribute, optional: false }];
+        let mut bare = Chunk::new("b");
+        bare.store(&path, json!(["x", "y"]));
+        assert_eq!(Bare.to_chunk(&footprint), Ok(bare.clone()));
+        assert_eq!((&&Bare).to_chunk(&footprint), Ok(bare));
+
+        let mut chunk = Chunk::new("c");
+        chunk.uid.entity_type = "Note".to_owned();
+        chunk.tags = json!({"t": 1}).as_object().unwrap().clone();
+        chunk.ancestors = [EntityUid::new("Folder", "f")].into();
+        chunk.store(&path, json!(1));
+        assert_eq!(chunk.to_chunk(&footprint), Ok(chunk.clone()));
+        assert_eq!((&&chunk).to_chunk(&footprint), Ok(chunk.clone()));
+    }
 }
