@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
-use tamis_tests::engines::{example_binary, python};
+use tamis_tests::engines::{example_binary, python, python_with};
 use tamis_tests::root;
 
 /// Filters for each engine: some seconds, most of which the engine takes.
@@ -17,18 +17,21 @@ const SEED: &str = "20260401";
 /// Runs random filters in an engine: any chunks, and then only those that passed the admit gate.
 #[track_caller]
 fn check(script: &str, dialect: &str, least_exact: u64) {
+    let mut engine = Command::new(python());
+    engine.arg(root().join("tests/engines").join(script));
+    check_with(&mut engine, dialect, least_exact);
+}
+
+/// The same with a program that runs the engine.
+#[track_caller]
+fn check_with(engine: &mut Command, dialect: &str, least_exact: u64) {
     for admitted in [false, true] {
         let mut cases = Command::new(example_binary("engine_cases"));
         cases.args([dialect, "--cases", FILTERS, "--seed", SEED]).args(admitted.then_some("--admitted"));
         let cases = cases.output().unwrap();
         assert!(cases.status.success(), "{dialect}: {}", String::from_utf8_lossy(&cases.stderr));
-        let mut engine = Command::new(python())
-            .arg(root().join("tests/engines").join(script))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut engine =
+            engine.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = engine.stdin.take().unwrap();
         let writing = std::thread::spawn(move || input.write_all(&cases.stdout));
         let output = engine.wait_with_output().unwrap();
@@ -72,6 +75,24 @@ fn duckdb_selects_what_a_filter_matches() {
 #[test]
 fn lancedb_selects_what_a_filter_matches() {
     check("lancedb.py", "lancedb", 50);
+}
+
+/// The server listens on every interface, so it gets a network of its own.
+#[test]
+fn milvus_selects_what_a_filter_matches() {
+    let alone = || {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--map-root-user", "--"]);
+        command
+    };
+    if !alone().arg("true").status().is_ok_and(|status| status.success()) {
+        println!("milvus is not tested: this machine gives nobody a network namespace");
+        return;
+    }
+    let python = python_with("engines-milvus", "tests/engines/milvus_requirements.txt");
+    let mut engine = alone();
+    engine.arg(python).arg(root().join("tests/engines/milvus.py"));
+    check_with(&mut engine, "milvus", 30);
 }
 
 // ---- engines that cannot be had as a package: what their documentation says, and their clients take ----
