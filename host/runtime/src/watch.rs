@@ -15,9 +15,10 @@ use crate::error::Error;
 use crate::handle::PolicyHandle;
 use crate::policy::{MAX_BYTES, check_size};
 
-/// How long the file must lie still before it is read. Programs write a file in several steps, a few milliseconds apart
-/// at most; whoever moves a finished file into place is not kept waiting noticeably.
-const SETTLE: Duration = Duration::from_millis(10);
+/// How long the file must lie still before it is read. Programs write a file in several steps, a millisecond or two apart;
+/// whoever takes longer has half a file looked at, which changes nothing, and then the whole. Whoever moves a finished file into place
+/// is not kept waiting noticeably.
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// How often the file is looked at without being told of a change. The system tells of changes in the file's own folder:
 /// not that a link's target changed, that the folder was replaced, or what others do on a network file system.
