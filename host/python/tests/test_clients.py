@@ -411,7 +411,9 @@ def test_no_text_loosens_a_filter(engine: tuple[str, Select], policy: tamis.Poli
     dice = random.Random(seed)
     ours = policy.rewrite(BOB).to(dialect, FIELDS)  # type: ignore[arg-type]
     may = select(ours)
-    taken = loosening = 0
+    # Were it not refused, this one would find everything.
+    assert loosens(dialect, select, ours, "1=1) OR (1=1", may, given(dialect, ""))
+    taken = 0
     for _ in range(3_000 if dialect == "lancedb" else 20_000):
         text = guesses(dice)
         values = given(dialect, text)
@@ -419,9 +421,6 @@ def test_no_text_loosens_a_filter(engine: tuple[str, Select], policy: tamis.Poli
         try:
             joined = both(dialect, ours, theirs)
         except tamis.InputError:
-            # A few of these would have loosened it.
-            if loosening < 20 and dice.random() < 0.05:
-                loosening += loosens(dialect, select, ours, text, may, values)
             continue
         try:
             selected = select(joined)
@@ -430,7 +429,6 @@ def test_no_text_loosens_a_filter(engine: tuple[str, Select], policy: tamis.Poli
         taken += 1
         assert selected <= may, f"seed {seed}: {text!r}"
     assert taken > 0, seed
-    assert loosening > 0, f"seed {seed}: the guesses are harmless"
 
 
 def given(dialect: str, text: str) -> dict[str, Any]:
