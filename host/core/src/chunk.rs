@@ -147,8 +147,8 @@ fn remove(object: &mut Attributes, path: &[String]) {
         }
         [name, rest @ ..] => match object.get_mut(name) {
             Some(Json::Object(inner)) => remove(inner, rest),
-            // The path may lie inside any element, so all of them go.
-            Some(Json::Array(_)) => {
+            // The path may lie inside any element, or in JSON that nobody has parsed, so all of it goes.
+            Some(Json::Array(_) | Json::String(_)) => {
                 object.remove(name);
             }
             _ => {}
@@ -226,8 +226,10 @@ mod tests {
     #[test]
     fn redaction_removes_attributes_and_text() {
         let mut chunk = Chunk::new("c");
-        chunk.attributes =
-            json!({"a": {"b": 1, "c": 2}, "d": 3, "e": [{"f": 1}]}).as_object().unwrap().clone();
+        chunk.attributes = json!({"a": {"b": 1, "c": 2}, "d": 3, "e": [{"f": 1}], "g": "{\"h\":1}"})
+            .as_object()
+            .unwrap()
+            .clone();
         chunk.text = Some("secret".into());
         let attributes = [
             path(&["a", "b"]),
@@ -235,6 +237,7 @@ mod tests {
             path(&["x", "y"]),
             path(&["d", "z"]),
             path(&["e", "f"]),
+            path(&["g", "h"]),
             vec![],
         ]
         .into();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple};
 use tamis_core::decision::path_text;
 use tamis_core::{Attributes, Chunk, EntityUid, InputError};
 use tamis_runtime::Policy;
@@ -69,7 +69,8 @@ impl Reader {
             };
             let mark = read.rows.mark();
             let head = self.read_attributes(&attributes, &mut read.rows);
-            match head.and_then(|()| read_head(chunk, self.parts, &mut read.rows)) {
+            let head = head.and_then(|()| read_head(chunk, self.parts, &mut read.rows));
+            match head.and_then(|head| check_size(read.rows.since(&mark)).map(|()| head)) {
                 Ok(head) => {
                     read.rows.end(head);
                     read.faults.push(None);
@@ -84,6 +85,11 @@ impl Reader {
     }
 
     fn read_attributes(&self, attributes: &Bound<'_, PyAny>, rows: &mut Rows) -> Result<(), InputError> {
+        // Metadata that nobody has parsed has no attributes, and a policy may allow what lacks them.
+        if attributes.cast::<PyDict>().is_err() && attributes.cast::<PyMapping>().is_err() {
+            let message = format!("is a {}, not a mapping", json::type_name(attributes));
+            return Err(InputError::new("attributes", message));
+        }
         for path in &self.paths {
             let value = match at(attributes, path)? {
                 None => Value::Absent,
@@ -93,6 +99,18 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Texts that a policy reads of one chunk are at most this large: it has memory for some, and one chunk must not be what keeps all others
+/// from being decided on.
+const MAX_TEXTS: usize = 4 << 20;
+
+fn check_size(size: usize) -> Result<(), InputError> {
+    if size <= MAX_TEXTS {
+        return Ok(());
+    }
+    let message = format!("{size} bytes of text are read of it, and {MAX_TEXTS} are the limit");
+    Err(InputError::new("attributes", message))
 }
 
 /// A chunk with all of its metadata: for what is not known to read only some. One without an id has an empty one.
@@ -225,6 +243,15 @@ fn ancestors(chunk: &Bound<'_, PyAny>) -> Result<BTreeSet<EntityUid>, InputError
     let Some(parents) = field(chunk, intern!(chunk.py(), "parents")).map_err(raised)? else {
         return Ok(BTreeSet::new());
     };
+    // Of what can be read only once, a second decision would see nothing.
+    let is_list = parents.is_instance_of::<PyList>()
+        || parents.is_instance_of::<PyTuple>()
+        || parents.is_instance_of::<PySet>()
+        || parents.is_instance_of::<PyFrozenSet>();
+    if !is_list {
+        let message = format!("is a {}, not a list", json::type_name(&parents));
+        return Err(InputError::new("parents", message));
+    }
     let parents = parents.try_iter().map_err(raised)?;
     let parent = |(index, parent): (usize, PyResult<Bound<'_, PyAny>>)| {
         uid(&parent.map_err(raised)?)

@@ -1,7 +1,7 @@
 //! Tables that come through Arrow's C interface.
 
-use arrow_array::RecordBatch;
 use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
+use arrow_array::{Array, RecordBatch};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use tamis_core::InputError;
@@ -31,7 +31,20 @@ pub(crate) fn rows<'a>(
     id: Option<&str>,
     footprint: &[FootprintAttribute],
 ) -> Result<ArrowRows<'a>, InputError> {
+    check(batch, id, footprint).map_err(|error| error.within("table"))?;
     ArrowRows::new(batch, id, footprint).map_err(|error| error.within("table"))
+}
+
+/// What comes through the interface is what its producer says it is. In what is read of it, that is looked at: texts are UTF-8, and offsets
+/// lie inside.
+fn check(batch: &RecordBatch, id: Option<&str>, footprint: &[FootprintAttribute]) -> Result<(), InputError> {
+    let names = footprint.iter().filter_map(|entry| entry.attribute.path.first()).map(String::as_str);
+    for name in names.chain(id) {
+        if let Some(column) = batch.column_by_name(name) {
+            column.to_data().validate_full().map_err(|error| InputError::new(name, error))?;
+        }
+    }
+    Ok(())
 }
 
 #[allow(unsafe_code)]

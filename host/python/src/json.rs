@@ -78,7 +78,8 @@ fn read(value: &Bound<'_, PyAny>, depth: usize) -> Result<Json, InputError> {
         return finite(number.value());
     }
     if let Ok(dict) = value.cast::<PyDict>() {
-        return object(dict.iter().map(Ok), depth);
+        // Of a copy: reading a value may run code that changes the dict.
+        return object(dict.items().iter().map(|item| item.extract()), depth);
     }
     if value.is_instance_of::<PyList>()
         || value.is_instance_of::<PyTuple>()

@@ -221,12 +221,16 @@ impl Policy {
     }
 }
 
+/// Nobody waits longer for a decision.
+const MAX_DEADLINE: Duration = Duration::from_secs(3600);
+
 fn limits(deadline: Option<f64>) -> Result<Limits, InputError> {
     let mut limits = Limits::default();
     if let Some(seconds) = deadline {
-        let deadline = Duration::try_from_secs_f64(seconds).ok().filter(|deadline| !deadline.is_zero());
+        let deadline = Duration::try_from_secs_f64(seconds).ok();
+        let deadline = deadline.filter(|deadline| !deadline.is_zero() && *deadline <= MAX_DEADLINE);
         limits.deadline =
-            deadline.ok_or_else(|| InputError::new("deadline", "is no positive number of seconds"))?;
+            deadline.ok_or_else(|| InputError::new("deadline", "is no number of seconds up to an hour"))?;
     }
     Ok(limits)
 }

@@ -75,6 +75,11 @@ impl Rows {
         Mark { texts: self.texts.len(), elements: self.elements.len(), values: self.values.len() }
     }
 
+    /// How many bytes of text were read since then.
+    pub(crate) fn since(&self, mark: &Mark) -> usize {
+        self.texts.len() - mark.texts
+    }
+
     /// Forgets what was read of a chunk.
     pub(crate) fn forget(&mut self, mark: &Mark) {
         self.texts.truncate(mark.texts);

@@ -28,6 +28,8 @@ def without(attributes: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> di
     kept = dict(attributes)
     for path in paths:
         _remove(kept, path)
+        # As stores without nesting write it.
+        kept.pop(".".join(path), None)
     return kept
 
 
@@ -38,8 +40,8 @@ def _remove(kept: dict[str, Any], path: Sequence[str]) -> None:
     value = kept[name]
     if inside and isinstance(value, Mapping):
         kept[name] = without(value, [inside])
-    elif not inside or not isinstance(value, (str, int, float, NoneType)):
-        # The path may lie inside any element of a list, and who knows where in an object, so all of it goes.
+    elif not inside or not isinstance(value, (bool, int, float, NoneType)):
+        # The path may lie inside any element of a list or in a text of JSON, and who knows where in an object, so all of it goes.
         del kept[name]
 
 

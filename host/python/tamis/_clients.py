@@ -251,7 +251,10 @@ def _with_parameters(dialect: str, theirs: Any) -> tuple[str, dict[str, Any]]:
         text, values = theirs[0], dict(theirs[1])
     else:
         raise _wrong("a text, or a text and a dict of its parameters", theirs)
-    if OURS in text or any(str(name).startswith(OURS) for name in values):
+    if not all(type(name) is str for name in (text, *values)):
+        raise _wrong("a plain text, with plain names of parameters", theirs)
+    # There are databases to which names that differ in case are one.
+    if OURS in text.casefold() or any(name.casefold().startswith(OURS) for name in values):
         raise InputError(f"the filter names a parameter that begins with `{OURS}`; those are the policy's")
     return one_condition(dialect, text) if text.strip() else "", values
 
@@ -259,7 +262,8 @@ def _with_parameters(dialect: str, theirs: Any) -> tuple[str, dict[str, Any]]:
 def _equalities(theirs: Any) -> str:
     """The text of a filter for LanceDB. Of a dict it is what every name must equal."""
     if isinstance(theirs, str):
-        return theirs
+        # A kind of text of its own could read otherwise when it is written.
+        return "".join(theirs)
     parts: list[str] = []
     for name, value in _mapping(theirs).items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, re.ASCII):
@@ -285,11 +289,16 @@ def _names_of_mapping(theirs: object, names: set[str]) -> bool:
         if name in ("$and", "$or"):
             if not isinstance(inner, list) or not all(_names_of_mapping(part, names) for part in inner):
                 return False
-        elif not isinstance(name, str) or name.startswith("$"):
+        elif not isinstance(name, str) or not is_plain(name):
             return False
         else:
-            names.update((name, name.split(".")[0]))
+            names.update((name, *name.split(".")))
     return True
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name in a filter is an attribute's, and nothing that a database could read as more: a place in a document, another spelling."""
+    return re.fullmatch(r"[A-Za-z0-9-][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*", name) is not None
 
 
 def _names_of_qdrant(condition: Any, prefix: str, names: set[str]) -> bool:

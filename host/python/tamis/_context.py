@@ -15,7 +15,11 @@ _request: ContextVar[Request | None] = ContextVar("tamis_request", default=None)
 
 @contextmanager
 def acting(request: Request | Mapping[str, Any]) -> Generator[Request]:
-    """Everything in this block, tasks that it starts included, asks with `request` unless it is given another."""
+    """Everything in this block, tasks that it starts included, asks with `request` unless it is given another.
+
+    Not around a `yield` in a generator: whoever takes its items would ask with it, and generators that take turns would with each
+    other's. Pass the request instead.
+    """
     known = request if isinstance(request, Request) else Request(request)
     token = _request.set(known)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from tamis._clients import Sql
 from tamis._errors import InputError
 from tamis._langchain_narrow import Narrowed, Wanted, given
+from tamis._search import ANYTHING, Asks
 
 
 def pgvector(store: Any, wanted: Wanted) -> Narrowed:
@@ -46,7 +47,7 @@ def pgvectorstore(store: Any, wanted: Wanted) -> Narrowed:
         return Narrowed(store, given("filter", wanted.only() or None), exact and ours is None)
     # A search for words too, which fetches as many as it is configured to.
     is_hybrid = inner.hybrid_search_config is not None
-    asked = replace(wanted.asks("chroma"), text=True) if is_hybrid else wanted.asks("chroma")
+    asked = replace(_asked(inner, wanted), text=is_hybrid)
     clauses = [make(own) for own in wanted.filters if own]
     column = _metadata_of(inner)
     if ours is not None and column is not None:
@@ -66,6 +67,18 @@ def pgvectorstore(store: Any, wanted: Wanted) -> Narrowed:
     narrow_inner._create_filter_clause = lambda _: joined
     narrow._PGVectorStore__vs = narrow_inner
     return Narrowed(narrow, {"filter": {"tamis": True}}, exact, asked, capped=is_hybrid)
+
+
+def _asked(inner: Any, wanted: Wanted) -> Asks:
+    """What the caller's filters ask about. A name is a column's before it is one in the JSON, and columns have no case."""
+    asked = wanted.asks("chroma")
+    own = {inner.content_column, inner.id_column, inner.embedding_column, inner.metadata_json_column}
+    known = {name.casefold() for name in own if name}
+    for name in asked.attributes or ():
+        is_raw = not inner.metadata_json_column and name not in inner.metadata_columns
+        if is_raw or name.casefold() in known:
+            return ANYTHING
+    return asked
 
 
 def _metadata_of(inner: Any) -> str | None:

@@ -17,6 +17,8 @@ from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback
 from langchain_core.tracers.stdout import ConsoleCallbackHandler
 from langsmith.run_helpers import tracing_context
 
+from tamis._below import unheard
+
 Result = TypeVar("Result")
 
 
@@ -25,7 +27,7 @@ def quietly(config: RunnableConfig, call: Callable[[RunnableConfig], Result]) ->
 
     def inside() -> Result:
         silent = _silence(config)
-        with tracing_context(enabled=False, parent=False):
+        with unheard(), tracing_context(enabled=False, parent=False):
             return call(silent)
 
     return copy_context().run(inside)
@@ -36,7 +38,7 @@ async def aquietly(config: RunnableConfig, call: Callable[[RunnableConfig], Coro
 
     async def inside() -> Result:
         silent = _silence(config)
-        with tracing_context(enabled=False, parent=False):
+        with unheard(), tracing_context(enabled=False, parent=False):
             return await call(silent)
 
     # A task has a context of its own. Whoever cancels the caller cancels it.

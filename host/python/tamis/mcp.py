@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 try:
@@ -40,7 +40,7 @@ from tamis._chunk import redacted
 from tamis._context import acting, current_request
 from tamis._errors import InputError, NoRequestError
 from tamis._native import Policy, Request, Rewrite
-from tamis._search import BUDGET, Asks, Found, arun, widen
+from tamis._search import BUDGET, Asks, Found, Hit, arun, widen
 from tamis.tokens import TokenError, TokenVerifier, Verified
 
 _log = logging.getLogger("tamis")
@@ -147,12 +147,13 @@ def tool(server: MCPServer[Any], **options: Any) -> Callable[[Function], Functio
     """
 
     def add(function: Function) -> Function:
-        forbidden = [name for name in inspect.signature(function).parameters if name.lower() in IDENTITY]
+        made = Tool.from_function(_acting(function), **options)
+        names = [*inspect.signature(function).parameters, *_names(made.parameters)]
+        forbidden = [name for name in names if _folded(name) in _IDENTITY]
         if forbidden:
             raise InputError(
                 f"the tool has an argument `{forbidden[0]}`: who asks comes from the token, not from a model"
             )
-        made = Tool.from_function(_acting(function), **options)
         if server._tool_manager.get_tool(made.name) is not None:
             raise InputError(f"the server has a tool `{made.name}` already")
         arguments = made.fn_metadata.arg_model
@@ -163,6 +164,24 @@ def tool(server: MCPServer[Any], **options: Any) -> Callable[[Function], Functio
         return function
 
     return add
+
+
+def _folded(name: str) -> str:
+    """A name, however its words are joined."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+_IDENTITY = frozenset(_folded(name) for name in IDENTITY)
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of all arguments in a JSON schema, and of what is in them."""
+    for key, inner in schema.items() if isinstance(schema, Mapping) else ():
+        if key == "properties" and isinstance(inner, Mapping):
+            yield from inner
+        yield from _names(inner)
+    for inner in schema if isinstance(schema, list) else ():
+        yield from _names(inner)
 
 
 def _acting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -240,7 +259,12 @@ def _same(chunk: Any) -> Any:
 
 
 def _passages(found: Found[Any], show: Sequence[str]) -> list[Passage]:
-    return [_passage(redacted(hit.item, hit.decision.redacted, hit.decision.redacts_text), show) for hit in found.hits]
+    def visible(hit: Hit[Any]) -> Any:
+        decision = hit.decision
+        is_whole = not decision.redacted and not decision.redacts_text
+        return hit.item if is_whole else redacted(hit.item, decision.redacted, decision.redacts_text)
+
+    return [_passage(visible(hit), show) for hit in found.hits]
 
 
 def _passage(chunk: Any, show: Sequence[str]) -> Passage:

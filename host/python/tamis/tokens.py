@@ -203,7 +203,7 @@ class TokenVerifier:
             return []
         # Microsoft's way to say that there are more groups than fit. A rule that forbids something to one of them would not apply.
         elsewhere = claims.get("_claim_names") or {}
-        if claims.get("hasgroups") or self._groups[0] in elsewhere:
+        if claims.get("hasgroups") or not isinstance(elsewhere, Mapping) or self._groups[0] in elsewhere:
             raise TokenError("the token leaves out groups of its subject")
         found: Any = claims
         for name in self._groups:

@@ -38,6 +38,57 @@ def decided(policy: tamis.Policy, attributes: Any) -> tamis.Decision:
     return decision
 
 
+NO_MAPPINGS = ['{"secret": true}', [("secret", True)], True, dataclasses.make_dataclass("Row", ["secret"])(True)]
+
+
+@pytest.mark.parametrize("attributes", NO_MAPPINGS, ids=lambda value: type(value).__name__)
+def test_attributes_that_nobody_has_parsed_are_not_taken_for_none(attributes: Any) -> None:
+    lenient = tamis.Policy.compile("permit(principal, action, resource) unless { resource has secret };")
+    (decision,) = lenient.decide(ALICE, [{"id": "a", "attributes": attributes}])
+    assert not decision and "attributes: is a" in decision.errors[0][1]
+    assert lenient.filter(ALICE, [{"id": "a", "attributes": attributes}]) == []
+    (admission,) = lenient.admit(ALICE, [{"id": "a", "attributes": attributes}])
+    assert not admission
+
+
+def test_parents_are_a_list_that_can_be_read_twice() -> None:
+    policy = tamis.Policy.compile(
+        'permit(principal, action, resource); forbid(principal, action, resource in Folder::"hr");'
+    )
+    folder = {"type": "Folder", "id": "hr"}
+    for parents in [(folder for _ in "x"), "", {}, {"type": "Folder"}, iter([folder])]:
+        chunk = {"id": "a", "attributes": {}, "parents": parents}
+        assert policy.filter(ALICE, [chunk]) == policy.filter(ALICE, [chunk]) == []
+    assert policy.filter(ALICE, [{"id": "a", "attributes": {}, "parents": [folder]}]) == []
+    assert len(policy.filter(ALICE, [{"id": "a", "attributes": {}, "parents": []}])) == 1
+
+
+def test_what_changes_while_it_is_read_is_no_panic(policy: tamis.Policy) -> None:
+    changing: dict[str, Any] = {}
+
+    class Growing(list[Any]):
+        def __iter__(self) -> Any:
+            changing.update({str(len(changing) + number): 1 for number in range(100)})
+            return super().__iter__()
+
+    changing.update(a=Growing([1]), b=Growing([2]))
+    decision = decided(policy, {"tenant": "acme", "level": changing})
+    assert not decision
+
+
+def test_one_chunk_that_is_too_large_does_not_keep_others_from_being_decided_on(policy: tamis.Policy) -> None:
+    large = {"id": "a", "attributes": {"tenant": "a" * (5 << 20), "level": 1}}
+    small = {"id": "b", "attributes": READABLE}
+    assert policy.filter(ALICE, [large, small]) == [small]
+    assert "limit" in policy.decide(ALICE, [large])[0].errors[0][1]
+
+
+def test_texts_of_columns_are_looked_at(policy: tamis.Policy) -> None:
+    odd = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
+    with pytest.raises(tamis.InputError, match="tenant"):
+        policy.decide(ALICE, pa.table({"id": ["a"], "tenant": odd, "level": [1]}))
+
+
 @dataclasses.dataclass
 class Document:
     id: str
@@ -193,9 +244,11 @@ def test_what_is_redacted_is_not_in_what_is_handed_out() -> None:
     assert repr(attributes) == before
     (decision,) = policy.decide(ALICE, [mapping])
     assert decision.redacted == [("pay", "base"), ("salary",), ("text",)] and decision.redacts_text
-    for hidden in ([{"base": 1}], types.SimpleNamespace(base=1)):
+    for hidden in ([{"base": 1}], types.SimpleNamespace(base=1), '{"base": 1}'):
         (chunk,) = policy.filter(ALICE, [{"id": "a", "attributes": {"kind": "person", "pay": hidden}}])
         assert chunk["attributes"] == {"kind": "person"}
+    (chunk,) = policy.filter(ALICE, [{"id": "a", "attributes": {"kind": "person", "pay.base": 1}}])
+    assert chunk["attributes"] == {"kind": "person"}
     with pytest.raises(TypeError, match="SimpleNamespace"):
         policy.filter(ALICE, [types.SimpleNamespace(id="a", attributes=attributes)])
 

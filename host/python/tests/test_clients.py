@@ -463,8 +463,14 @@ def test_what_a_filter_asks_about() -> None:
         (
             "chroma",
             {"$and": [{"a.b": {"$gt": 1}}, {"$or": [{"c": 1}, {"d": {"$in": [1]}}]}]},
-            Asks(frozenset({"a", "a.b", "c", "d"})),
+            Asks(frozenset({"a", "a.b", "b", "c", "d"})),
         ),
+        # What is not plainly an attribute may be the text, or another spelling of an attribute.
+        ("chroma", {"#document": {"$contains": "x"}}, ANYTHING),
+        ("chroma", {"chroma:document": "x"}, ANYTHING),
+        ("chroma", {"$and": [{"a": 1}, {"_node_content": "x"}]}, ANYTHING),
+        ("chroma", {'"salary"': 1}, ANYTHING),
+        ("chroma", {"metadata.salary": 1}, Asks(frozenset({"metadata.salary", "metadata", "salary"}))),
         ("chroma", {"$not": {"a": 1}}, ANYTHING),
         ("chroma", {"$and": [{"a": 1}, 5]}, ANYTHING),
         ("pinecone", {"salary": {"$exists": True}}, Asks(frozenset({"salary"}))),
@@ -492,6 +498,31 @@ def test_what_a_filter_asks_about() -> None:
         ("postgres", ("a = %(x)s", {"x": 1}), ANYTHING),
     ]:
         assert asks(dialect, theirs, "metadata" if dialect == "qdrant" else "") == told, theirs
+
+
+class Lying(str):
+    """A text that is another when it is written."""
+
+    def __str__(self) -> str:
+        return "tamis_1"
+
+    def __format__(self, _: str) -> str:
+        return "1=0) OR (1=1"
+
+
+def test_a_parameter_is_never_the_policys(policy: tamis.Policy) -> None:
+    for dialect in ("duckdb", "postgres", "sqlite"):
+        ours = policy.rewrite(BOB).to(dialect, FIELDS)  # type: ignore[arg-type]
+        for theirs in [
+            ("$TAMIS_1 = 'evil'", {"TAMIS_1": "evil"}),
+            ("a = 1", {"Tamis_1": 1}),
+            ("a = 1", {Lying("x"): 1}),
+            (Lying("a = 1"), {}),
+        ]:
+            with pytest.raises(tamis.InputError):
+                both(dialect, ours, theirs)
+    ours = policy.rewrite(BOB).to("lancedb", FIELDS)
+    assert "OR (1=1" not in both("lancedb", ours, Lying("a = 1"))
 
 
 # Clients whose databases do not run here.

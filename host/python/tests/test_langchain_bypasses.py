@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
+import chromadb
 import pytest
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -622,3 +623,33 @@ def test_an_agent_searches_for_who_asks(retriever: TamisRetriever) -> None:
         assert is_for_bob(message.artifact)
         assert SECRET not in message.content
     no_request(lambda: agent().invoke(question))
+
+
+def test_redacted_text_is_not_found_by_a_filter_on_the_document() -> None:
+    """Chroma has two names for the text among those of the metadata."""
+    from langchain_chroma import Chroma
+
+    hiding = tamis.Policy.compile('@redact("text") permit(principal, action, resource);')
+    store = Chroma(
+        "redacted-by-filter", Words(), client=chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
+    )
+    store.add_texts(["the salary is 5000"], [{"level": 1}])
+    retriever = TamisRetriever(store=store, policy=hiding, request=tamis.Request(ALICE))
+    assert [found.page_content for found in retriever.invoke("x")] == [""]
+    for guess in ("5000", "6000"):
+        for filter in (
+            {"#document": {"$contains": guess}},
+            {"$and": [{"level": 1}, {"#document": {"$contains": guess}}]},
+        ):
+            assert retriever.invoke("x", filter=filter) == []
+
+
+def test_an_error_below_the_gate_does_not_tell_what_was_found() -> None:
+    class Failing(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            raise ValueError(f"cannot parse {SECRET}")
+
+    gate = TamisGate(retriever=Failing(), policy=tamis.Policy.compile("permit(principal, action, resource);"))
+    with pytest.raises(tamis.HostError, match="ValueError") as raised:
+        gate.invoke("x", request=tamis.Request(ALICE))
+    assert SECRET not in str(raised.value) and raised.value.__cause__ is None

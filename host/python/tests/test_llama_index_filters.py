@@ -30,6 +30,7 @@ from conftest import ALICE, BOB, HELEN, SECRET, allowed, documents, embed
 from tamis._layout import Layout
 from tamis._llama_index.asked import asked
 from tamis._llama_index.push import metadata_filters
+from tamis._search import ANYTHING, Asks
 from tamis.llama_index import TamisRetriever, TamisVectorStore
 
 OPEN = {"tenant": "acme", "level": 0, "kind": "page", "agent_usable": True}
@@ -335,8 +336,10 @@ def test_a_store_that_rejects_the_filter_raises(policy: tamis.Policy, qdrant_sto
             return super().query(query, **kwargs)
 
     strict = Strict("documents", client=qdrant_store._client)
-    with pytest.raises(ConnectionError):
+    # The operator's log says with what: an error of a store's may quote what it has found.
+    with pytest.raises(tamis.HostError, match="ConnectionError") as raised:
         found(TamisVectorStore(strict, policy, request=BOB))
+    assert "bad filter" not in str(raised.value) and raised.value.__cause__ is None
     of_bob(found(TamisVectorStore(strict, policy, request=BOB, push=False)))
 
 
@@ -474,3 +477,20 @@ def test_what_a_filter_asks_of_a_mapped_attribute() -> None:
     assert asked("QdrantVectorStore", only("text", "x", FilterOperator.TEXT_MATCH), layout).text
     assert asked("QdrantVectorStore", only("_node_content", "x"), layout).attributes is None
     assert asked("QdrantVectorStore", None, layout).attributes == frozenset()
+
+
+@pytest.mark.parametrize("key", ['"salary"', "marks[]", "marks[0]", '"_node_content"', "_node_content", "#document"])
+def test_other_spellings_of_a_name_are_taken_for_anything(key: str) -> None:
+    filters = MetadataFilters(filters=[MetadataFilter(key=key, value="x")])
+    assert asked("QdrantVectorStore", filters, Layout()) == ANYTHING
+
+
+def test_a_key_is_no_expression() -> None:
+    def of(key: str) -> Asks:
+        return asked("LanceDBVectorStore", MetadataFilters(filters=[MetadataFilter(key=key, value=1)]), Layout())
+
+    for key in ("metadata.level is null or metadata.salary", "a - salary", "level is null or text", "a-salary"):
+        with pytest.raises(tamis.InputError, match="part of its expression"):
+            of(key)
+    told = of("metadata.salary")
+    assert told.attributes is None or "salary" in told.attributes

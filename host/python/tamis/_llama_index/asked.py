@@ -93,7 +93,7 @@ def asked(store: str, filters: MetadataFilters | None, layout: Layout) -> Asks:
     for test in _tests(filters):
         if store not in _STRUCTURED:
             _refuse_code(store, test)
-        names.update((test.key, test.key.split(".")[0]))
+        names.update((test.key, *test.key.split(".")))
         text = text or test.operator in _MATCHES_TEXT
     return _told(names, text, layout)
 
@@ -104,8 +104,8 @@ def asked_natively(dialect: str, filter: Any, layout: Layout) -> Asks:
 
 
 def _told(names: set[str] | frozenset[str], text: bool, layout: Layout) -> Asks:
-    # LlamaIndex keeps a whole node, as JSON, in a field that begins so.
-    if any(name.startswith("_") for name in names):
+    # LlamaIndex keeps a whole node, as JSON, in a field that begins with `_`; databases have fields, and spellings, of their own.
+    if not all(_clients.is_plain(name) for name in names):
         return ANYTHING
     return Asks(layout.places(frozenset(names)), text or not _TEXT.isdisjoint(names))
 
@@ -136,7 +136,7 @@ def refuse_code_in_ids(store: str, ids: list[str]) -> None:
 
 
 def _refuse_code(store: str, test: MetadataFilter) -> None:
-    if not re.fullmatch(r"[A-Za-z_][\w. -]*", test.key):
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", test.key):
         raise InputError(f"the filter asks about {test.key!r}, which {store} would read as a part of its expression")
     for value in test.value if isinstance(test.value, list) else [test.value]:
         if isinstance(value, str) and _CODE.search(value):

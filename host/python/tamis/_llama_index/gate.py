@@ -60,10 +60,10 @@ class Gate:
         ]
 
     def filter_scored(self, nodes: Sequence[NodeWithScore], asks: Asks = NOTHING) -> list[NodeWithScore]:
-        """What may be handed out of these, in their order."""
+        """What may be handed out of these, in their order. How near a redacted one is would tell what its embedding was made of."""
         kept = self.filter([scored.node for scored in nodes], asks)
         return [
-            NodeWithScore(node=node, score=scored.score)
+            NodeWithScore(node=node, score=None if self.is_partly(node) else scored.score)
             for scored, node in zip(nodes, kept, strict=True)
             if node is not None
         ]
@@ -76,6 +76,10 @@ class Gate:
         if isinstance(node, IndexNode) and node.obj is not None:
             self._children[id(released)] = node.obj
         return released
+
+    def is_partly(self, released: BaseNode) -> bool:
+        """Whether something was redacted from a node that was handed out."""
+        return self._partly.get(id(released)) is released
 
     def remember(self, released: BaseNode) -> BaseNode:
         """The same node, which may be handed out as it is."""

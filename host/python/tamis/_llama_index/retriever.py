@@ -22,6 +22,7 @@ from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
+from tamis._below import unheard
 from tamis._errors import HostError, InputError
 from tamis._layout import Layout
 from tamis._llama_index.candidates import Names, same
@@ -84,11 +85,15 @@ class TamisRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(inner._retrieve(query_bundle), self._asks)
+        with unheard():
+            found = inner._retrieve(query_bundle)
+        return gate.filter_scored(found, self._asks)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         gate, inner = self._guarded()
-        return gate.filter_scored(await inner._aretrieve(query_bundle), self._asks)
+        with unheard():
+            found = await inner._aretrieve(query_bundle)
+        return gate.filter_scored(found, self._asks)
 
     def _handle_recursive_retrieval(self, query_bundle: QueryBundle, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         expanded: list[NodeWithScore] = []

@@ -197,7 +197,8 @@ class TamisVectorStore(BasePydanticVectorStore):
             if hit.item.node is None:
                 raise HostError("a node was allowed that is not there")
             nodes.append(self._handed(gate, gate.release(hit.item.node, hit.decision)))
-        similarities = [hit.item.similarity for hit in found.hits]
+        # How near a redacted one is would tell what its embedding was made of.
+        similarities = [None if hit.decision.redacted else hit.item.similarity for hit in found.hits]
         return VectorStoreQueryResult(
             nodes=nodes,
             similarities=None if None in similarities else [value for value in similarities if value is not None],
