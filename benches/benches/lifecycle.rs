@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tamis_benches::cedar::{CLEARANCE, component};
-use tamis_benches::{clearance, company, request};
+use tamis_benches::{chunks, clearance, company, request};
 use tamis_runtime::{Cache, Limits, Policy, PolicyHandle, Runtime, RuntimeConfig};
 
 fn instantiate(criterion: &mut Criterion) {
-    let request = request();
+    let (request, chunks) = (request(), chunks(1));
     let policy =
         Policy::load(&Runtime::shared().expect("runtime"), &clearance(), &Limits::default()).expect("policy");
-    criterion.bench_function("lifecycle/prepare a request in a new instance", |bencher| {
-        bencher.iter(|| policy.session(black_box(&request)).expect("session"));
+    criterion.bench_function("lifecycle/a new request, asked about one chunk", |bencher| {
+        bencher.iter(|| policy.filter(black_box(&request), &chunks).expect("decision"));
     });
 }
 

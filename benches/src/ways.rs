@@ -155,7 +155,7 @@ impl Setting {
         });
         Way::new("tamis, coded, no two alike", usize::MAX, move |batch| {
             let coded = policy.code(&different[..batch]).unwrap();
-            let mut session = policy.session(&request).unwrap();
+            let mut session = policy.session(&request);
             Box::new(move || allowed(&session.filter_coded(&coded).unwrap()))
         })
     }
@@ -170,15 +170,15 @@ impl Setting {
         vec![
             Way::new("tamis, coded", usize::MAX, move |batch| {
                 let coded = other.code(&coding.chunks[..batch]).unwrap();
-                let mut session = other.session(&coding.request).unwrap();
+                let mut session = other.session(&coding.request);
                 Box::new(move || allowed(&session.filter_coded(&coded).unwrap()))
             }),
             Way::new("tamis, JSON map", usize::MAX, move |batch| {
-                let (chunks, mut session) = (Rc::clone(&chunks), policy.session(&request).unwrap());
+                let (chunks, mut session) = (Rc::clone(&chunks), policy.session(&request));
                 Box::new(move || allowed(&session.verdicts(&chunks[..batch]).unwrap()))
             }),
             Way::new("tamis, JSON text", usize::MAX, move |batch| {
-                let (texts, mut session) = (Rc::clone(&texts), third.session(&reading.request).unwrap());
+                let (texts, mut session) = (Rc::clone(&texts), third.session(&reading.request));
                 LazyCell::force(&texts);
                 let extractor = Extractor::new(&third.manifest().footprint);
                 Box::new(move || {
@@ -189,7 +189,7 @@ impl Setting {
             Way::new("tamis, JSON map, new request", usize::MAX, move |batch| {
                 let (setting, policy) = (anew.clone(), (**fourth).clone());
                 Box::new(move || {
-                    let mut session = policy.session(&setting.request).unwrap();
+                    let mut session = policy.session(&setting.request);
                     allowed(&session.verdicts(&setting.chunks[..batch]).unwrap())
                 })
             }),
@@ -200,7 +200,7 @@ impl Setting {
         let (Self { request, chunks }, component) = (self.clone(), component.to_vec());
         let policy = lazy(move || policy(&component));
         Way::new("tamis, typed, with reasons", 1000, move |batch| {
-            let (chunks, mut session) = (Rc::clone(&chunks), policy.session(&request).unwrap());
+            let (chunks, mut session) = (Rc::clone(&chunks), policy.session(&request));
             Box::new(move || {
                 let decisions = session.explain(&chunks[..batch]).unwrap();
                 decisions.iter().filter(|decision| decision.allow).count()

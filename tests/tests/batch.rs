@@ -143,7 +143,7 @@ fn batches_and_single_chunks_are_decided_alike() {
         let batches = prop::collection::vec(prop::collection::vec(chunk(), 0..40), 1..5);
         let allowed = std::cell::Cell::new(0);
         hold(150, (request(), batches), |(request, batches)| {
-            let mut session = policy.session(&request).unwrap();
+            let mut session = policy.session(&request);
             for chunks in &batches {
                 // Twice, and in a session that coded chunks of its own, which has other codes.
                 let coded = policy.code(chunks).unwrap();
@@ -207,7 +207,7 @@ fn more_values_than_fit_in_memory_are_decided() {
     let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
     let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
     let bob = user("bob", "acme", 1, &["analyst"]);
-    let mut session = policy.session(&bob).unwrap();
+    let mut session = policy.session(&bob);
     let mut allowed = 0;
     let mut all = Vec::new();
     for batch in 0..20_usize {
@@ -247,7 +247,7 @@ fn more_values_than_fit_in_memory_are_decided() {
 fn more_chunks_than_are_remembered_are_decided() {
     let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
     let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
-    let mut session = policy.session(&user("bob", "acme", 40_000, &["analyst"])).unwrap();
+    let mut session = policy.session(&user("bob", "acme", 40_000, &["analyst"]));
     let chunk = |level: i64| document("x", "acme", level, &["analyst"]);
     let verdict = |level: i64| if level <= 40_000 { Verdict::Allow } else { Verdict::Deny };
     for start in (0..80_000).step_by(5000) {
@@ -274,7 +274,7 @@ fn metadata_that_is_no_json_is_an_error() {
     }
     let policy = load("clearance");
     let good = document("1", "acme", 0, &["analyst"]);
-    let mut session = policy.session(&user("bob", "acme", 1, &["analyst"])).unwrap();
+    let mut session = policy.session(&user("bob", "acme", 1, &["analyst"]));
     assert_eq!(session.verdict(&good).unwrap(), Verdict::Allow);
     let error = session.verdict(&Broken).unwrap_err().to_string();
     assert!(error.contains("the metadata of a chunk: ") && error.contains("twice"), "{error}");
@@ -289,7 +289,7 @@ fn metadata_that_is_no_json_is_an_error() {
 fn chunks_coded_for_another_policy_are_refused() {
     let coded = load("clearance").code(&[document("1", "acme", 0, &["analyst"])]).unwrap();
     assert_eq!((coded.len(), coded.is_empty()), (1, false));
-    let mut session = load("company").session(&user("bob", "acme", 1, &["analyst"])).unwrap();
+    let mut session = load("company").session(&user("bob", "acme", 1, &["analyst"]));
     let error = session.filter_coded(&coded).unwrap_err();
     assert!(error.to_string().contains("coded for another policy"), "{error}");
 }
@@ -325,7 +325,7 @@ fn dictionaries_of_one_session_are_not_those_of_another() {
     // The same codes mean other values in the second.
     let policy = load("clearance");
     let (bob, eve) = (user("bob", "acme", 1, &["analyst"]), user("eve", "globex", 1, &["analyst"]));
-    let (mut first, mut second) = (policy.session(&bob).unwrap(), policy.session(&eve).unwrap());
+    let (mut first, mut second) = (policy.session(&bob), policy.session(&eve));
     let acme = [document("a", "acme", 0, &["analyst"]), document("g", "globex", 0, &["analyst"])];
     let globex = [acme[1].clone(), acme[0].clone()];
     for _ in 0..3 {

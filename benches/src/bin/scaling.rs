@@ -38,7 +38,7 @@ fn by_chunks(figures: &mut Figures) {
         let mut put = |row: &str, value| {
             figures.put("scaling with chunks, each", row, count, value / count as f64, Unit::Time);
         };
-        let mut session = policy.session(&request).unwrap();
+        let mut session = policy.session(&request);
         put(
             "JSON map",
             median(TIME, || {
@@ -48,7 +48,7 @@ fn by_chunks(figures: &mut Figures) {
             }),
         );
         let coded: Vec<_> = parts.iter().map(|part| policy.code(part).unwrap()).collect();
-        let mut sessions: Vec<_> = coded.iter().map(|_| policy.session(&request).unwrap()).collect();
+        let mut sessions: Vec<_> = coded.iter().map(|_| policy.session(&request)).collect();
         put(
             "coded",
             median(TIME, || {
@@ -103,16 +103,16 @@ fn case(
 ) {
     let mut put = |row: &str, value| figures.put(group, row, column, value, Unit::Time);
     let each = chunks.len() as f64;
-    let mut session = policy.session(request).unwrap();
+    let mut session = policy.session(request);
     put("each chunk, JSON map", median(TIME, || drop(session.filter(chunks).unwrap())) / each);
     let coded = policy.code(chunks).unwrap();
-    let mut session = policy.session(request).unwrap();
+    let mut session = policy.session(request);
     put("each chunk, coded", median(TIME, || drop(session.filter_coded(&coded).unwrap())) / each);
     let one = policy.code(&chunks[..1]).unwrap();
     put(
         "preparing a request",
         median(TIME, || {
-            policy.session(request).unwrap().filter_coded(&one).unwrap();
+            policy.session(request).filter_coded(&one).unwrap();
         }),
     );
     let mut query = queries();
@@ -136,7 +136,7 @@ fn by_threads(figures: &mut Figures) {
         let policy = handle.current().policy().clone();
         let coded = policy.code(&chunks).unwrap();
         put("coded, a new request for ten batches of 100", 10, &|| {
-            let mut session = policy.session(&request).unwrap();
+            let mut session = policy.session(&request);
             for _ in 0..10 {
                 session.filter_coded(&coded).unwrap();
             }

@@ -98,10 +98,7 @@ impl Gate {
     }
 
     fn ask(&mut self, row: &impl Row) -> Result<bool, Error> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => none.insert(self.policy.session(&self.request)?),
-        };
+        let session = self.session.get_or_insert_with(|| self.policy.session(&self.request));
         Ok(match self.action {
             // A row is shown whole or not at all.
             Action::Retrieve => session.verdict(row)? == Verdict::Allow,

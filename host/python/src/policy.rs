@@ -120,7 +120,7 @@ impl Policy {
         let request = Request::of(request)?;
         let serving = self.handle.current();
         let reader = self.reader(py, serving.number(), serving.policy());
-        Session::new(py, serving, reader, request)
+        Ok(Session::new(serving, reader, request))
     }
 
     /// Decides on chunks, as `Session.decide`.

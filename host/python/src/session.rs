@@ -143,16 +143,10 @@ impl Session {
 }
 
 impl Session {
-    /// Prepares a request.
-    pub(crate) fn new(
-        py: Python<'_>,
-        serving: Arc<Generation>,
-        reader: Arc<Reader>,
-        request: Request,
-    ) -> PyResult<Self> {
-        let inner = py.detach(|| serving.policy().session(&request.0));
-        let inner = Mutex::new(inner.map_err(|error| error::failed(py, &error))?);
-        Ok(Self { inner, serving, request, reader })
+    /// A session of what serves now.
+    pub(crate) fn new(serving: Arc<Generation>, reader: Arc<Reader>, request: Request) -> Self {
+        let inner = Mutex::new(serving.policy().session(&request.0));
+        Self { inner, serving, request, reader }
     }
 
     /// Decides on what could be read; the rest is denied.

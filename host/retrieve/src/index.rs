@@ -71,7 +71,7 @@ fn index_batch(
     seen: &mut BTreeSet<String>,
     report: &mut IndexReport,
 ) -> Result<(), Error> {
-    let mut session = generation.policy().session(request)?;
+    let mut session = generation.policy().session(request);
     let admissions = session.admit(&batch)?;
     let mut transaction = store.begin()?;
     let mut stored = 0;

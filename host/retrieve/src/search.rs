@@ -93,7 +93,7 @@ pub fn search(
         return Err(Error::Question(format!("k is {}; it must be from 1 to {MAX_K}", question.k)));
     }
     let generation = handle.current();
-    let mut session = generation.policy().session(question.request)?;
+    let mut session = generation.policy().session(question.request);
     let rewrite = session.rewrite(&Query { collection: question.collection.to_owned(), k: question.k })?;
     let mut found = Found {
         hits: Vec::new(),

@@ -157,11 +157,8 @@ impl Policy {
         &self.shared.limits
     }
 
-    /// Prepares a request for any number of gate calls, in an instance of its own that no other request ever sees.
-    ///
-    /// # Errors
-    /// If the instance cannot be made within the limits.
-    pub fn session(&self, request: &Request) -> Result<Session, Error> {
+    /// A request that any number of gate calls are made for, in an instance of its own that no other request ever sees.
+    pub fn session(&self, request: &Request) -> Session {
         Session::new(self, request)
     }
 
@@ -170,7 +167,7 @@ impl Policy {
     /// # Errors
     /// If any chunk could not be decided on: then none was.
     pub fn filter(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
-        self.session(request)?.filter(chunks)
+        self.session(request).filter(chunks)
     }
 
     /// Decides on `chunks`, in order, and says which rules decided: see [`Session::explain`].
@@ -178,7 +175,7 @@ impl Policy {
     /// # Errors
     /// If any chunk could not be decided on: then none was.
     pub fn explain(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Decision>, Error> {
-        self.session(request)?.explain(chunks)
+        self.session(request).explain(chunks)
     }
 
     /// Narrows a search for everyone in the request.
@@ -188,7 +185,7 @@ impl Policy {
     pub fn rewrite(&self, request: &Request, query: &Query) -> Result<Rewrite, Error> {
         match self.rewrites().get(request, query) {
             Some(known) => Ok(known),
-            None => self.session(request)?.rewrite_anew(query),
+            None => self.session(request).rewrite_anew(query),
         }
     }
 
@@ -198,7 +195,7 @@ impl Policy {
     /// # Errors
     /// If any chunk could not be decided on: then none was.
     pub fn admit(&self, request: &Request, chunks: &[Chunk]) -> Result<Vec<Admission>, Error> {
-        self.session(&request.clone().with_action(tamis_core::request::INDEX))?.admit(chunks)
+        self.session(&request.clone().with_action(tamis_core::request::INDEX)).admit(chunks)
     }
 
     /// Codes chunks for [`Session::filter_coded`] of any number of requests.

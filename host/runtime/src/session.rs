@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tamis_core::admit::footprint_faults;
 use tamis_core::{Chunk, Decision, Query, Redaction, Request, Rewrite, Row};
@@ -19,18 +18,17 @@ use crate::policy::Policy;
 /// A request, prepared in an instance of its own.
 ///
 /// The instance serves no other request, so nothing that a policy keeps in its memory can pass from one user to another.
-/// It lives as long as the session, unless it is asked about so many different values that it must make way for a new one.
-/// After an error the session answers nothing more.
+/// It is made when the policy is first asked, and lives as long as the session, unless it is asked about so many different values that it
+/// must make way for a new one. After an error the session answers nothing more.
 pub struct Session {
     policy: Policy,
     request: Arc<Request>,
-    instance: Instance,
+    /// None until the policy is asked: a rewrite that is remembered needs none, nor does a caller who waits for a database.
+    instance: Option<Instance>,
     /// The request for the typed calls, once for every principal; empty until there is one.
     requests: Vec<gates::Request>,
     /// The request for batches, until there is one, or if the policy has no such interface, `None`.
     batch: Option<Batch>,
-    /// Time taken to get ready, which counts against the deadline of the first gate call.
-    spent: Duration,
     /// The error that ended the session.
     ended: Option<Error>,
 }
@@ -56,18 +54,15 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    pub(crate) fn new(policy: &Policy, request: &Request) -> Result<Self, Error> {
-        let began = Instant::now();
-        let instance = policy.instantiate()?;
-        Ok(Self {
+    pub(crate) fn new(policy: &Policy, request: &Request) -> Self {
+        Self {
             policy: policy.clone(),
             request: Arc::new(request.clone()),
-            instance,
+            instance: None,
             requests: Vec::new(),
             batch: None,
-            spent: began.elapsed(),
             ended: None,
-        })
+        }
     }
 
     /// Decides on `chunks`, in order: each is allowed only if the policy allows it to the subject and to every actor.
@@ -154,10 +149,10 @@ impl Session {
         self.gate(|session| session.admit_readable(chunks))
     }
 
-    /// Instructions that the policy ran in the last gate call; before the first, those of making its instance. `None` if the runtime
-    /// counts none: see [`crate::RuntimeConfig::fuel`].
+    /// Instructions that the policy ran in the last gate call; in the first also those of making its instance. `None` before that, and if
+    /// the runtime counts none: see [`crate::RuntimeConfig::fuel`].
     pub fn instructions(&self) -> Option<u64> {
-        limits::instructions(&self.instance.store)
+        limits::instructions(&self.instance.as_ref()?.store)
     }
 
     /// Runs one gate call: within its own deadline, and for the last time if it fails.
@@ -165,8 +160,9 @@ impl Session {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let result = limits::begin(&mut self.instance.store, std::mem::take(&mut self.spent))
-            .and_then(|()| call(self));
+        // One that is yet to be made begins with a clock of its own.
+        let begun = self.instance.as_mut().map_or(Ok(()), |instance| limits::begin(&mut instance.store));
+        let result = begun.and_then(|()| call(self));
         if let Err(error) = &result {
             self.ended = Some(error.clone());
         }
@@ -223,7 +219,7 @@ impl Session {
     fn decide_some(&mut self, chunks: &[impl Row]) -> Result<Vec<Verdict>, Error> {
         let mut batch = self.take_batch(Batch::takes_chunks)?;
         let (columns, limits) = (self.policy.columns(), self.policy.limits());
-        let verdicts = batch.decide(&mut self.instance, chunks, columns, limits)?;
+        let verdicts = batch.decide(instance(&self.policy, &mut self.instance)?, chunks, columns, limits)?;
         self.batch = Some(batch);
         if verdicts.is_empty() {
             return Err(Error::Host("no chunk fits into a frame".to_owned()));
@@ -252,7 +248,7 @@ impl Session {
         let mut verdicts = Vec::with_capacity(coded.len());
         for part in 0..coded.parts() {
             let mut batch = self.take_batch(|batch| batch.takes_coded(coded, part))?;
-            batch.decide_coded(&mut self.instance, coded, part, &mut verdicts)?;
+            batch.decide_coded(instance(&self.policy, &mut self.instance)?, coded, part, &mut verdicts)?;
             self.batch = Some(batch);
         }
         Ok(verdicts)
@@ -263,13 +259,15 @@ impl Session {
         match self.batch.take() {
             Some(batch) if goes_on(&batch) => return Ok(batch),
             Some(_) => {
-                let mut instance = self.policy.instantiate()?;
-                limits::go_on(&self.instance.store, &mut instance.store)?;
-                self.instance = instance;
+                let mut new = self.policy.instantiate()?;
+                if let Some(old) = &self.instance {
+                    limits::go_on(&old.store, &mut new.store)?;
+                }
+                self.instance = Some(new);
             }
             None => {}
         }
-        Batch::prepare(&mut self.instance, &self.request)
+        Batch::prepare(instance(&self.policy, &mut self.instance)?, &self.request)
     }
 
     /// Asks about a chunk that is allowed, less something.
@@ -324,7 +322,7 @@ impl Session {
         if self.requests.is_empty() {
             self.requests = contract::requests(&self.request)?;
         }
-        let Instance { store, gates, .. } = &mut self.instance;
+        let Instance { store, gates, .. } = instance(&self.policy, &mut self.instance)?;
         let mut combined = None;
         for request in &self.requests {
             limits::check_deadline(store)?;
@@ -336,5 +334,13 @@ impl Session {
             });
         }
         Ok(combined)
+    }
+}
+
+/// The instance of a session, made if there is none yet.
+fn instance<'a>(policy: &Policy, instance: &'a mut Option<Instance>) -> Result<&'a mut Instance, Error> {
+    match instance {
+        Some(instance) => Ok(instance),
+        none => Ok(none.insert(policy.instantiate()?)),
     }
 }

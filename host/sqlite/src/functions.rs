@@ -113,7 +113,7 @@ fn allowed(shared: &Arc<Shared>, context: &Context<'_>) -> Result<Value, Error> 
         None => {
             let (request, epoch) = shared.access().request()?;
             let stored = policies::find(shared, "main", &name)?;
-            let session = stored.policy.session(&request).map_err(|error| stored.failed(error))?;
+            let session = stored.policy.session(&request);
             let kept = context.set_aux(0, Mutex::new(Some(Prepared { stored, session, epoch })));
             kept.map_err(|error| Error::Argument(error.to_string()))?
         }

@@ -42,7 +42,7 @@ impl Gate {
         let stored = policies::find(shared, &layout.schema, &layout.policy)?;
         let read = layout.read(stored.policy.manifest())?;
         let request = Arc::unwrap_or_clone(request).with_action(action);
-        let session = stored.policy.session(&request).map_err(|error| stored.failed(error))?;
+        let session = stored.policy.session(&request);
         Ok(Self { shared: Arc::clone(shared), layout: Arc::clone(layout), stored, read, session, epoch })
     }
 

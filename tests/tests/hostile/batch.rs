@@ -59,7 +59,7 @@ fn chunks_that_a_policy_cannot_tell_apart_are_one_row_and_asked_about_once() {
         (call $codes (i32.load (local.get $frame)) (i32.const 1))";
     let module = Module::batching(Batch { filter_chunks, ..Batch::good() });
     let policy = load(module.component(), patient()).unwrap();
-    let mut session = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
     for _ in 0..2 {
         assert!(session.filter(&chunks()).unwrap().iter().all(|decision| decision.allow));
         assert_eq!(session.verdict(&chunks()[0]).unwrap(), Verdict::Allow);
@@ -67,7 +67,7 @@ fn chunks_that_a_policy_cannot_tell_apart_are_one_row_and_asked_about_once() {
     assert_eq!(session.verdicts(&chunks()).unwrap(), [Verdict::Allow; 2]);
     // What came before an answer that is none is not known either.
     let module = Module::batching(Batch { filter_chunks: TRAP, ..Batch::good() });
-    let mut session = load(module.component(), patient()).unwrap().session(&bob()).unwrap();
+    let mut session = load(module.component(), patient()).unwrap().session(&bob());
     for _ in 0..2 {
         assert_refused(session.verdict(&chunks()[0]), "trap", "unreachable");
     }
@@ -254,7 +254,7 @@ fn columns_are_asked_once() {
     let columns = "(if (global.get $calls) (then (unreachable)))
         (global.set $calls (i32.const 1)) (global.get $columns)";
     let policy = load(Module::batching(Batch { columns, ..Batch::good() }).component(), patient()).unwrap();
-    let mut session = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
     for _ in 0..3 {
         assert!(session.filter(&chunks()).unwrap().iter().all(|decision| decision.allow));
     }
@@ -376,7 +376,7 @@ fn a_session_whose_batch_failed_answers_only_its_error() {
         (call $codes (i32.load (local.get $frame)) (i32.const 1))",
     );
     let policy = load(module.component(), patient()).unwrap();
-    let mut session = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
     assert!(session.filter(&chunks()).unwrap()[0].allow);
     let error = session.filter(&chunks()[..1]).unwrap_err();
     assert_refused(Err::<(), _>(error.clone()), "trap", "unreachable");
@@ -395,7 +395,7 @@ fn no_batch_of_one_session_is_known_to_another() {
         (call $codes (i32.load (local.get $frame)) (i32.gt_u (global.get $calls) (i32.const 1)))";
     let policy = load(deciding(filter_chunks).component(), patient()).unwrap();
     for round in 0..20 {
-        let (mut first, mut second) = (policy.session(&bob()).unwrap(), policy.session(&bob()).unwrap());
+        let (mut first, mut second) = (policy.session(&bob()), policy.session(&bob()));
         let mut ask = |first_not_second| {
             let session = if first_not_second { &mut first } else { &mut second };
             session.filter(&chunks()).unwrap()[0].allow
@@ -417,7 +417,7 @@ fn an_instance_makes_way_before_its_dictionaries_fill_its_memory() {
     let manifest = Manifest { footprint: footprint(&[(&["a"], None)]), ..Manifest::good() };
     let module = Module { pages: 48, manifest, ..Module::batching(batch) };
     let policy = load(module.component(), Limits { memory: 4 << 20, ..patient() }).unwrap();
-    let mut session = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
     for number in 0..320 {
         let own = format!(r#"{{"id":"c","attributes":{{"a":"{number}{}"}}}}"#, "x".repeat(100_000));
         let own: [Chunk; 1] = [chunk(&own)];

@@ -51,7 +51,7 @@ fn no_state_passes_between_sessions() {
     for (place, filter_chunk) in REMEMBERING {
         let policy = load(Module { filter_chunk, more, ..Module::good() }.component(), patient()).unwrap();
         for round in 0..20 {
-            let (mut first, mut second) = (policy.session(&bob()).unwrap(), policy.session(&bob()).unwrap());
+            let (mut first, mut second) = (policy.session(&bob()), policy.session(&bob()));
             let mut ask = |first_not_second| {
                 let session = if first_not_second { &mut first } else { &mut second };
                 session.filter(&one()).unwrap()[0].allow
@@ -71,8 +71,8 @@ fn a_session_that_failed_answers_only_its_error() {
         (global.get $allow)";
     let policy = load(Module::filtering(filter_chunk).component(), patient()).unwrap();
     let mixed = [chunk(r#"{"id":"a"}"#), chunk(r#"{"id":"fail"}"#), chunk(r#"{"id":"b"}"#)];
-    let mut session = policy.session(&bob()).unwrap();
-    let mut other = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
+    let mut other = policy.session(&bob());
     assert!(session.filter(&chunks()).unwrap()[0].allow);
     let error = session.filter(&mixed).unwrap_err();
     assert_refused(Err::<(), _>(error.clone()), "trap", "unreachable");

@@ -104,7 +104,12 @@ fn a_policy_of_many_parts_takes_no_room_from_others() {
     let runtime = Runtime::new(RuntimeConfig::default()).unwrap();
     let wide = Policy::load(&runtime, &widest(most), &patient()).unwrap();
     let good = Policy::load(&runtime, &Module::good().component(), &patient()).unwrap();
-    let _sessions: Vec<_> = (0..250).map(|_| wide.session(&bob()).unwrap()).collect();
+    let asked = |_| {
+        let mut session = wide.session(&bob());
+        session.filter(&chunks()).unwrap();
+        session
+    };
+    let _sessions: Vec<_> = (0..250).map(asked).collect();
     assert_allows(&good);
 }
 
@@ -132,7 +137,7 @@ fn a_limit_met_before_does_not_explain_what_fails_later() {
         (global.get $allow)",
     );
     let policy = load(module.component(), patient()).unwrap();
-    let mut session = policy.session(&bob()).unwrap();
+    let mut session = policy.session(&bob());
     session.filter(&chunks()[..1]).unwrap();
     assert_refused(session.filter(&chunks()[..1]), "trap", "unreachable");
 }
@@ -220,9 +225,12 @@ fn more_sessions_than_the_host_has_room_for_are_not_the_policys_fault() {
     let policy = Policy::load(&runtime, &Module::good().component(), &patient()).unwrap();
     let mut sessions = Vec::new();
     let refusal = loop {
-        match policy.session(&bob()) {
+        // One that asks nothing needs no room.
+        let (mut idle, mut session) = (policy.session(&bob()), policy.session(&bob()));
+        assert_eq!(idle.filter(&[]), Ok(Vec::new()));
+        match session.filter(&chunks()) {
             Ok(_) if sessions.len() == 10_000 => return, // This machine has no pool.
-            Ok(session) => sessions.push(session),
+            Ok(_) => sessions.extend([idle, session]),
             Err(error) => break error,
         }
     };

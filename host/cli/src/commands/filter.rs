@@ -15,7 +15,7 @@ const BATCH: usize = 256;
 pub(crate) fn run(args: &FilterArgs) -> Result<Outcome> {
     let generation = input::policy(&args.asked.policy)?.current();
     let request = input::request(&args.asked.request)?;
-    let mut session = generation.policy().session(&request)?;
+    let mut session = generation.policy().session(&request);
     let mut lines = Lines::open(args.chunks.chunks.as_ref())?;
     let mut counts = Counts::default();
     loop {

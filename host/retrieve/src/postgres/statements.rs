@@ -1,6 +1,9 @@
 //! What the database is asked.
 
-use ::postgres::types::{FromSql, ToSql, Type};
+use std::error::Error;
+
+use ::postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use bytes::BytesMut;
 use tamis_dialect::{Parameter, Place, PostgresAttributes, Sql, quoted};
 
 use super::PostgresTable;
@@ -37,7 +40,7 @@ impl Ranking {
             PostgresAttributes::Columns => "'{}'::jsonb".to_owned(),
         };
         let mut values: Vec<Bound> = condition.parameters.iter().map(Bound::of).collect();
-        values.push(Bound::Text(literal(vector)));
+        values.push(Bound::Vector(Vector(vector.to_vec())));
         let name = joined(&table.name);
         Self {
             columns: format!(
@@ -48,7 +51,7 @@ impl Ranking {
                 table.text.as_deref().map_or_else(|| "NULL::text".to_owned(), quoted),
             ),
             matching: format!("FROM {name} WHERE {}", condition.text),
-            distance: format!("{} <=> ${}::text::vector", quoted(&table.embedding), values.len()),
+            distance: format!("{} <=> ${}::vector", quoted(&table.embedding), values.len()),
             values,
             condition,
             table: name,
@@ -137,6 +140,7 @@ enum Bound {
     Text(String),
     Integer(i64),
     Real(f64),
+    Vector(Vector),
 }
 
 impl Bound {
@@ -153,6 +157,7 @@ impl Bound {
             Self::Text(text) => text,
             Self::Integer(number) => number,
             Self::Real(number) => number,
+            Self::Vector(vector) => vector,
         }
     }
 
@@ -161,27 +166,36 @@ impl Bound {
             Self::Text(_) => Type::TEXT,
             Self::Integer(_) => Type::INT8,
             Self::Real(_) => Type::FLOAT8,
+            // Its number differs from database to database; the statement says which it is.
+            Self::Vector(_) => Type::UNKNOWN,
         }
     }
 }
 
-/// A vector as pgvector reads it.
-fn literal(vector: &[f32]) -> String {
-    let mut text = String::from("[");
-    for number in vector {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&number.to_string());
+/// A vector in pgvector's binary form: how many numbers, two bytes that mean nothing, the numbers.
+#[derive(Clone, Debug)]
+struct Vector(Vec<f32>);
+
+impl ToSql for Vector {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(&u16::try_from(self.0.len())?.to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        self.0.iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+        Ok(IsNull::No)
     }
-    text + "]"
+
+    fn accepts(of: &Type) -> bool {
+        of.name() == "vector"
+    }
+
+    to_sql_checked!();
 }
 
 /// The text of a JSONB value, which the server makes only of what it sends.
 pub(super) struct JsonText<'a>(pub(super) &'a str);
 
 impl<'a> FromSql<'a> for JsonText<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         match raw.split_first() {
             // The version of the binary form, which is the text.
             Some((1, text)) => Ok(Self(std::str::from_utf8(text)?)),

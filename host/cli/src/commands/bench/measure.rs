@@ -118,7 +118,7 @@ fn filter(subject: &Subject, batch: u32) -> Result<Measured> {
     let count = subject.chunks.len().max(size);
     let chunks: Vec<Chunk> = subject.chunks.iter().cycle().take(count).cloned().collect();
     let prepared = || {
-        let mut session = subject.policy.session(&request)?;
+        let mut session = subject.policy.session(&request);
         session.filter(chunks.get(..1).unwrap_or_default())?;
         anyhow::Ok(session)
     };
@@ -136,7 +136,7 @@ fn filter(subject: &Subject, batch: u32) -> Result<Measured> {
         Ok((start.elapsed(), units))
     })?;
     let (mut instructions, mut units) = (0, 0);
-    let mut session = subject.counting.session(&request)?;
+    let mut session = subject.counting.session(&request);
     for window in chunks.chunks_exact(size).take(COUNTED.div_ceil(size)) {
         instructions += deciding(&subject.counting, &mut session, window)?;
         units += window.len();
@@ -172,7 +172,7 @@ fn first_chunk(subject: &Subject) -> Result<Measured> {
     let Subject { policy, counting, request, chunks, .. } = subject;
     let chunk = chunks.get(..1).unwrap_or_default();
     let samples = Samples::take(subject.time, || Ok(policy.filter(request, chunk)?.len()))?;
-    let mut session = counting.session(request)?;
+    let mut session = counting.session(request);
     session.filter(chunk)?;
     Ok(call("first chunk of a new request", samples, session.instructions()))
 }
@@ -189,7 +189,7 @@ fn rewrite_anew(subject: &Subject) -> Result<Measured> {
         k += 1;
         Ok(policy.rewrite(request, &query(k)).map(|_| 1)?)
     })?;
-    let mut session = counting.session(request)?;
+    let mut session = counting.session(request);
     session.rewrite(&query(1))?;
     Ok(call("rewrite, new request", samples, session.instructions()))
 }

@@ -260,7 +260,7 @@ fn explain(
     line(&bold("4. Cost"))?;
     let chunks = chunks.get(..1000).unwrap_or(chunks);
     let policy = handle.current().policy().clone();
-    let mut session = policy.session(&person.request)?;
+    let mut session = policy.session(&person.request);
     let principals = person.request.principals().count();
     let filter = best(|| session.filter(chunks).map(|_| ()).map_err(Into::into))? / chunks.len() as f64;
     // What was asked before is remembered, so each asks for another k.
