@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row};
+use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -15,7 +16,7 @@ use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
-use crate::limits::{Limits, blame};
+use crate::limits::{self, Limits, StoreState, blame};
 use crate::rewrites::Rewrites;
 use crate::session::{Admission, Session};
 use crate::structure;
@@ -103,6 +104,10 @@ impl Policy {
         if limits.fuel.is_some() && !runtime.has_fuel() {
             return Err(Error::Host("a fuel limit needs a runtime with fuel".to_owned()));
         }
+        if limits.memory > runtime.most_memory() {
+            let (wanted, most) = (limits.memory, runtime.most_memory());
+            return Err(Error::Host(format!("a memory limit of {wanted} bytes: at most {most} can be had")));
+        }
         let digest = Digest::of(bytes);
         let component = compile(runtime, bytes, &digest)?;
         let imports = imports(runtime, &component);
@@ -112,7 +117,7 @@ impl Policy {
             return Err(Error::Artifact(format!("it imports {names}; a policy imports nothing")));
         }
         let exports = Exports::of(runtime, &component)?;
-        let (manifest, columns) = describe(exports.instantiate(runtime, limits)?)?;
+        let (manifest, columns) = describe(exports.instantiate(StoreState::store(runtime, limits)?)?)?;
         let limits = limits.clone();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -255,7 +260,15 @@ impl Policy {
     /// A new instance in a store of its own.
     pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
         let Shared { runtime, exports, limits, .. } = &*self.shared;
-        exports.instantiate(runtime, limits)
+        exports.instantiate(StoreState::store(runtime, limits)?)
+    }
+
+    /// A new instance, for a gate call that began in another one and has only what is left of its limits.
+    pub(crate) fn instantiate_after(&self, before: &Store<StoreState>) -> Result<Instance, Error> {
+        let Shared { runtime, exports, limits, .. } = &*self.shared;
+        let mut store = StoreState::store(runtime, limits)?;
+        limits::go_on(before, &mut store)?;
+        exports.instantiate(store)
     }
 }
 

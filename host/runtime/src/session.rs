@@ -237,7 +237,7 @@ impl Session {
             return Ok(verdicts.first().copied().unwrap_or(Verdict::Deny));
         }
         let chunk = chunk.to_chunk(&self.policy.manifest().footprint).map_err(batch::unreadable)?;
-        let Decision { allow, redaction, .. } = self.ask(&chunk)?;
+        let Decision { allow, redaction, .. } = self.answer_on(&chunk)?;
         Ok(match (allow, redaction == Redaction::default()) {
             (false, _) => Verdict::Deny,
             (true, true) => Verdict::Allow,
@@ -262,11 +262,7 @@ impl Session {
     fn take_batch(&mut self, goes_on: impl Fn(&Batch) -> bool) -> Result<Batch, Error> {
         match self.batch.take() {
             Some(batch) if goes_on(&batch) => return Ok(batch),
-            Some(_) => {
-                let mut instance = self.policy.instantiate()?;
-                limits::go_on(&self.instance.store, &mut instance.store)?;
-                self.instance = instance;
-            }
+            Some(_) => self.instance = self.policy.instantiate_after(&self.instance.store)?,
             None => {}
         }
         Batch::prepare(&mut self.instance, &self.request)
@@ -292,8 +288,14 @@ impl Session {
         Ok(decision)
     }
 
-    /// Decides on one chunk with reasons.
+    /// Decides on one chunk with reasons, for a caller that keeps them.
     fn ask(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
+        let decision = self.answer_on(chunk)?;
+        limits::keep_answer(&mut self.instance.store, size(&decision))?;
+        Ok(decision)
+    }
+
+    fn answer_on(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
         let chunk = contract::chunk(chunk, &self.policy.manifest().footprint)?;
         let decision = self.intersect(
             |gates, store, request| gates.call_filter_chunk(store, request, &chunk),
@@ -337,4 +339,14 @@ impl Session {
         }
         Ok(combined)
     }
+}
+
+/// Bytes that a decision occupies, roughly.
+fn size(decision: &Decision) -> usize {
+    /// What a text takes besides its bytes.
+    const TEXT: usize = 32;
+    let Decision { reasons, errors, redaction, .. } = decision;
+    let errors = errors.iter().flat_map(|error| [&error.policy, &error.message]);
+    let texts = reasons.iter().chain(errors).chain(redaction.attributes.iter().flatten());
+    texts.map(|text| text.len() + TEXT).sum()
 }
