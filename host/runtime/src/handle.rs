@@ -1,6 +1,5 @@
 //! A policy that can be replaced while it serves.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tamis_core::{Chunk, Decision, EntityUid, Query, Request, Rewrite, request};
 
 use crate::engine::Runtime;
-use crate::error::Error;
+use crate::error::{Error, panic_message};
 use crate::limits::Limits;
 use crate::policy::{Digest, Policy};
 use crate::session::Admission;
@@ -232,10 +231,4 @@ fn load(
         result.unwrap_or_else(|panic| Err(panic_message(panic))).map_err(Error::SelfTest)?;
     }
     Ok(policy)
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast::<String>().map(|text| *text);
-    text.unwrap_or_else(|panic| panic.downcast::<&str>().map_or("it panicked", |text| *text).to_owned())
 }

@@ -1,6 +1,7 @@
 //! One loaded policy: validated bytes, compiled once, ready to be instantiated.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -13,7 +14,7 @@ use crate::batch;
 use crate::coded::Coded;
 use crate::contract;
 use crate::engine::Runtime;
-use crate::error::{Error, excerpt};
+use crate::error::{Error, excerpt, panic_message};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
 use crate::limits::{self, Limits, StoreState, blame};
@@ -295,8 +296,13 @@ fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component
         return Ok(component);
     }
     structure::check(bytes)?;
-    let component = Component::from_binary(runtime.engine(), bytes)
-        .map_err(|error| Error::Artifact(excerpt(&format!("it is not valid: {error:#}"))))?;
+    // What the compiler cannot cope with is the bytes' fault, and no reason to end the host's thread.
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        Component::from_binary(runtime.engine(), bytes).map_err(|error| format!("{error:#}"))
+    }));
+    let component = compiled
+        .unwrap_or_else(|panic| Err(panic_message(panic)))
+        .map_err(|reason| Error::Artifact(excerpt(&format!("it is not valid: {reason}"))))?;
     if let Some(cache) = runtime.cache() {
         cache.put(runtime.engine(), digest, &component);
     }

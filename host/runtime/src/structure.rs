@@ -4,7 +4,7 @@
 //! and the time that one function takes to compile grows with more than the square of its size, and the time of all with their number.
 //! The compiler has no limit for any of these, and cannot be interrupted.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{CanonicalFunction, Parser, Payload};
 
 use crate::error::{Error, excerpt};
 
@@ -21,6 +21,9 @@ const MAX_CODE: usize = 2 << 20;
 /// Functions, each of which takes some time however short it is.
 const MAX_FUNCTIONS: u32 = 20_000;
 
+/// Functions that are made of core functions, and the other way round. The contract has six.
+const MAX_CANONICAL: u32 = 100;
+
 /// Refuses a component that unfolds into too many parts, or that would take too long to compile.
 ///
 /// # Errors
@@ -29,7 +32,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
     let invalid =
         |error: wasmparser::BinaryReaderError| Error::Artifact(excerpt(&format!("it is not valid: {error}")));
     let (mut depth, mut components) = (0_usize, 0_u32);
-    let (mut functions, mut code) = (0_u32, 0_usize);
+    let (mut functions, mut code, mut canonical) = (0_u32, 0_usize, 0_u32);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(invalid)? {
             Payload::ComponentSection { .. } => {
@@ -40,6 +43,15 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentInstanceSection(section) => {
                 components = components.saturating_add(section.count())
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                canonical = canonical.saturating_add(section.count());
+                for function in section {
+                    // For a call from one component to another the compiler writes code of any size, which no check here has seen.
+                    if matches!(function.map_err(invalid)?, CanonicalFunction::Lower { .. }) {
+                        return Err(Error::Artifact("components in it call one another".to_owned()));
+                    }
+                }
             }
             Payload::CodeSectionStart { count, size, .. } => {
                 functions = functions.saturating_add(count);
@@ -57,6 +69,10 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
             return Err(Error::Artifact(format!(
                 "it has {functions} functions of {code} bytes; at most {MAX_FUNCTIONS} of {MAX_CODE} are allowed"
             )));
+        }
+        if canonical > MAX_CANONICAL {
+            let message = format!("it lifts {canonical} functions; at most {MAX_CANONICAL} are allowed");
+            return Err(Error::Artifact(message));
         }
         if depth > MAX_DEPTH || components > MAX_COMPONENTS {
             let message = format!(

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::error::Error;
-use crate::handle::{PolicyHandle, panic_message};
+use crate::error::{Error, panic_message};
+use crate::handle::PolicyHandle;
 use crate::policy::{MAX_BYTES, check_size};
 
 /// How long the file must lie still before it is read, once nobody writes it any more. Whoever moves a finished file into place is not kept
