@@ -1,4 +1,4 @@
-"""SQLite's own JSON functions against the cases of `engine_cases sqlite`, read from standard input."""
+"""The SQLite that Python has, mostly an older one, against the cases of `engine_cases sqlite`, read from standard input."""
 
 import json
 import sqlite3
@@ -11,7 +11,9 @@ def main():
     database = sqlite3.connect(":memory:")
     database.execute("CREATE TABLE chunks (chunk_id TEXT, chunk_type TEXT, attributes TEXT, ancestors TEXT)")
     for chunk in given["chunks"]:
-        row = (chunk["id"], chunk["type"], json.dumps(chunk["attributes"]), json.dumps(chunk["ancestors"]))
+        # Names as they are: older versions compare what is written.
+        attributes = json.dumps(chunk["attributes"], ensure_ascii=False)
+        row = (chunk["id"], chunk["type"], attributes, json.dumps(chunk["ancestors"]))
         database.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", row)
 
     def select(native):

@@ -6,10 +6,11 @@ use std::process::Command;
 use tamis_compiler::Named;
 use tamis_core::Request;
 use tamis_core::request::KnownEntities;
-use tamis_runtime::{Limits, Policy, Runtime};
+use tamis_runtime::{Limits, Policy, Runtime, RuntimeConfig};
 use tamis_tests::cedar::case::Case;
 use tamis_tests::cedar::generate::{self, Knobs};
 use tamis_tests::cedar::oracle::{self, Verdict};
+use tamis_tests::hostile::Module;
 use tamis_tests::root;
 
 /// Random cases that are compiled, loaded and asked: loading takes most of a second without optimisation.
@@ -135,6 +136,108 @@ fn a_session_may_go_on_for_long() {
     }
 }
 
+/// What means something to the tools that make components is a text like others in a policy.
+#[test]
+fn texts_are_texts() {
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    for text in ["component-type", "tamis:policy/batch@0.1.0#filter-chunks", "TAMIS_PROGRAM", "\\0asm"] {
+        let text = format!(
+            r#"@id("{text}") permit(principal, action, resource) when {{ resource.kind == "{text}" }};"#
+        );
+        let compiled = tamis_compiler::compile("texts", Named { name: "texts", text: &text }, None).unwrap();
+        let policy =
+            Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+        let chunk = tamis_tests::chunk(r#"{"id":"1","attributes":{"kind":"other"}}"#);
+        assert!(!policy.filter(&request, &[chunk]).unwrap()[0].allow, "{text}");
+    }
+    // A module that has one of them in its data, and does not decide on batches.
+    let more = r#"(data "tamis:policy/batch@0.1.0#filter-chunks component-type")"#;
+    let bytes = Module { more, ..Module::good() }.component();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &bytes, &Limits::default()).unwrap();
+    assert!(!policy.has_batch());
+}
+
+/// Counted in instructions, which are the same on every machine.
+#[test]
+fn a_rewrite_grows_with_the_number_of_rules() {
+    let runtime = Runtime::new(RuntimeConfig { fuel: true, cache: None }).unwrap();
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    let instructions = |rules: usize| {
+        let rule = |number: usize| {
+            let level = number % 7;
+            format!(
+                "permit(principal, action, resource) when {{ resource.project == \"p{number}\" && resource.level <= {level} }};"
+            )
+        };
+        let text: String = (0..rules).map(rule).collect();
+        let component =
+            tamis_compiler::compile("rules", Named { name: "rules", text: &text }, None).unwrap().component;
+        let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+        let mut session = Policy::load(&runtime, &component, &limits).unwrap().session(&request);
+        session.rewrite(&tamis_core::Query { collection: String::new(), k: 1 }).unwrap();
+        session.instructions().unwrap()
+    };
+    let (few, many) = (instructions(1_000), instructions(4_000));
+    assert!(many < 6 * few, "{few} for 1000 rules, {many} for 4000");
+}
+
+/// A chunk is less what all rules remove that permit it: nothing, if they have nothing in common.
+#[test]
+fn what_is_removed_is_the_same_in_batches() {
+    let text = r#"
+        @redact("salary") permit(principal, action, resource) when { resource.level < 5 };
+        @redact("email, owner") permit(principal, action, resource) when { resource.kind == "x" };
+        @redact("text, owner.name") permit(principal, action, resource) when { resource.kind like "x*" };
+        permit(principal, action, resource) when { resource.open };
+    "#;
+    let component =
+        tamis_compiler::compile("redact", Named { name: "redact", text }, None).unwrap().component;
+    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+    let request =
+        tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
+    let cases = [
+        (r#""level":1,"kind":"y","open":false"#, Some("salary")),
+        (r#""level":1,"kind":"x","open":false"#, None),
+        (r#""level":9,"kind":"x","open":false"#, Some("owner.name")),
+        (r#""level":9,"kind":"xy","open":false"#, Some("owner.name, text")),
+        (r#""level":1,"kind":"y","open":true"#, None),
+        (r#""level":9,"kind":"z","open":true"#, None),
+    ];
+    let chunk =
+        |attributes: &str| tamis_tests::chunk(&format!(r#"{{"id":"c","attributes":{{{attributes}}}}}"#));
+    let chunks = cases.map(|(attributes, _)| chunk(attributes));
+    let alone = policy.explain(&request, &chunks).unwrap();
+    let together = policy.filter(&request, &chunks).unwrap();
+    for (((attributes, removed), alone), together) in cases.iter().zip(alone).zip(together) {
+        let redaction = alone.redaction;
+        let mut found: Vec<String> =
+            redaction.attributes.iter().map(|path| tamis_core::decision::path_text(path)).collect();
+        found.retain(|path| path != "text" || redaction.text);
+        assert_eq!(
+            (found.join(", "), alone.allow),
+            (removed.unwrap_or_default().to_owned(), true),
+            "{attributes}"
+        );
+        assert_eq!((together.redaction, together.allow), (redaction, true), "{attributes}");
+    }
+}
+
+#[test]
+fn what_no_host_would_load_does_not_compile() {
+    let reading = |count: usize| {
+        let read = |number: usize| format!("resource.a{number} == {number}");
+        let condition = (0..count).map(read).collect::<Vec<_>>().join(" || ");
+        let text = format!("permit(principal, action, resource in Folder::\"f\") when {{ {condition} }};");
+        tamis_compiler::compile("wide", Named { name: "wide.cedar", text: &text }, None)
+    };
+    let most = reading(1000).unwrap().component;
+    Policy::load(&Runtime::shared().unwrap(), &most, &Limits::default()).unwrap();
+    let error = reading(1001).unwrap_err().to_string();
+    assert!(error.contains("the policies read more than 1000 attributes of chunks"), "{error}");
+}
+
 /// An expression that nests as deep as the compiler lets it: `wrap` puts one level around what is there.
 fn deepest(innermost: &str, wrap: impl Fn(&str) -> String) -> (String, Vec<u8>) {
     let compiled = |text: &str| {
@@ -179,6 +282,31 @@ fn what_nests_as_deep_as_it_may_is_decided() {
         let query = tamis_core::Query { collection: String::new(), k: 1 };
         let rewrite = policy.rewrite(&request, &query).unwrap();
         assert!(rewrite.filter.matches(&chunks[0]) || !alone.allow, "{name}");
+    }
+}
+
+/// The stack has room for both.
+#[test]
+fn deep_values_are_compared_in_deep_expressions() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let value = |innermost: u8| format!("{}{innermost}{}", open.repeat(120), close.repeat(120));
+        let request = tamis_tests::request(&format!(
+            r#"{{"subject":{{"type":"User","id":"u","properties":{{"deep":{}}}}},"action":{{"name":"retrieve"}}}}"#,
+            value(1)
+        ));
+        let chunks = [1, 2].map(|innermost| {
+            tamis_tests::chunk(&format!(r#"{{"id":"1","attributes":{{"deep":{}}}}}"#, value(innermost)))
+        });
+        let equal = "resource.deep == principal.deep";
+        let (condition, component) = deepest(equal, |inner| format!("if {inner} then true else {equal}"));
+        assert!(condition.len() > 3_000);
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let alone = policy.explain(&request, &chunks).unwrap();
+        assert!(alone[0].allow && !alone[1].allow, "{alone:?}");
+        let together = policy.filter(&request, &chunks).unwrap();
+        assert!(together[0].allow && !together[1].allow);
+        let query = tamis_core::Query { collection: String::new(), k: 1 };
+        assert!(policy.rewrite(&request, &query).unwrap().filter.matches(&chunks[0]));
     }
 }
 

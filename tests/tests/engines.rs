@@ -58,6 +58,11 @@ fn postgres_selects_what_a_filter_matches() {
 }
 
 #[test]
+fn an_older_sqlite_selects_what_a_filter_matches() {
+    check("sqlite.py", "sqlite", 50);
+}
+
+#[test]
 fn qdrant_selects_what_a_filter_matches() {
     check("qdrant.py", "qdrant", 30);
 }

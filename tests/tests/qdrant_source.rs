@@ -13,6 +13,7 @@ use tamis_dialect::{Fields, Place, Qdrant};
 use tamis_retrieve::{
     By, Error, Found, QdrantCollection, QdrantSource, Question, Store, VectorSource, search,
 };
+use tamis_runtime::{Limits, PolicyHandle, Runtime};
 use tamis_tests::engines::Server;
 use tamis_tests::readability::{self, GROUPS};
 
@@ -130,6 +131,50 @@ fn attributes_are_where_the_collection_has_them() {
     assert_eq!(ids(&found), ["1"]);
     assert_eq!(found.hits[0].chunk.text.as_deref(), Some("one"));
     assert_eq!(ids(&question(&GROUPS[4].request())), ["3"]);
+}
+
+#[test]
+fn what_is_redacted_is_gone_from_where_the_collection_has_it() {
+    let server = Server::qdrant();
+    put(&server, "paid", &json!({"vectors": {"size": 2, "distance": "Cosine"}}));
+    let payload = json!({"metadata": {"salary": 5, "name": "n"}, "page_content": "one"});
+    let points = json!({"points": [{"id": 1, "vector": [1.0, 0.0], "payload": payload}]});
+    put(&server, "paid/points", &points);
+    let place = |name: &str| (vec![name.to_owned()], vec!["metadata".to_owned(), name.to_owned()]);
+    let fields = Fields {
+        attributes: [place("salary"), place("name")].into(),
+        entity_type: Place::Constant("Chunk".to_owned()),
+        id: Place::Absent,
+        ancestors: Place::Absent,
+        ..Fields::default()
+    };
+    let collection = QdrantCollection {
+        text: Some("page_content".to_owned()),
+        language: Qdrant { fields },
+        ..collection(&server, "paid")
+    };
+    let source = QdrantSource::new(collection).unwrap();
+    let text = r#"@redact("salary") permit(principal, action, resource);"#;
+    let policies = tamis_compiler::Named { name: "p.cedar", text };
+    let component = tamis_compiler::compile("redacts", policies, None).unwrap().component;
+    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, Limits::default()).unwrap();
+    let request = GROUPS[0].request();
+    let asked = |filter: Option<&Filter>| {
+        let question = Question { filter, ..Question::new(&request, By::Vector(&[1.0, 0.0]), 5) };
+        search(&source, &handle, &question).unwrap().hits
+    };
+    let hits = asked(None);
+    assert_eq!(
+        Json::Object(hits[0].chunk.attributes.clone()),
+        json!({"metadata": {"name": "n"}, "name": "n"})
+    );
+    for path in [r#"["salary"]"#, r#"["metadata","salary"]"#, r#"["metadata"]"#] {
+        for not in [false, true] {
+            let filter = Filter::from_json(&format!(r#"{{"op":"equals","attr":{path},"value":5}}"#)).unwrap();
+            let filter = if not { Filter::negate(filter) } else { filter };
+            assert!(asked(Some(&filter)).is_empty(), "{filter}");
+        }
+    }
 }
 
 #[test]

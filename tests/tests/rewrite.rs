@@ -139,6 +139,23 @@ fn what_is_documented_can_be_read() {
 }
 
 #[test]
+fn a_filter_is_as_deep_as_can_be_read() {
+    let request = json!({"subject": {"type": "User", "id": "u"}, "action": {"name": "read"}});
+    for (levels, is_whole) in [(50, true), (80, false)] {
+        let condition = (0..levels).fold("resource.a".to_owned(), |inner, level| {
+            format!("resource.b{level} {} ({inner})", if level % 2 == 0 { "&&" } else { "||" })
+        });
+        let policies = format!("permit(principal, action, resource) when {{ {condition} }};");
+        let narrowed = narrow(&policies, None, std::slice::from_ref(&request), &[]).unwrap().remove(0);
+        assert_eq!(narrowed.exact, is_whole, "{levels} levels");
+        // As `tamis rewrite` writes it.
+        let text = json!({"filter": narrowed.filter.to_json(), "exact": narrowed.exact}).to_string();
+        let json = tamis_core::input::parse_json(&text).unwrap();
+        assert_eq!(Filter::from_json_value(&json["filter"]).unwrap(), narrowed.filter);
+    }
+}
+
+#[test]
 fn a_subject_in_many_groups_makes_one_list() {
     let groups: Vec<Json> = (0..5_000).map(|n| json!({"type": "Group", "id": format!("g{n}")})).collect();
     let request = json!({

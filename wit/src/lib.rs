@@ -17,3 +17,6 @@ pub mod value;
 pub const VERSION: &str = "0.1.0";
 /// The custom section of a component in which its compiler leaves the manifest, as JSON.
 pub const MANIFEST_SECTION: &str = "tamis:manifest";
+
+/// Attributes in a footprint at most, each of which is read from every chunk. Real policies have fewer than a hundred.
+pub const MAX_FOOTPRINT: usize = 1000;

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, so that a module without metadata can be given it.
 const CONTRACT: &str = include_str!("../../../wit/policy.wit");
 /// How the name of the section begins in which a module describes its interface.
-const DESCRIPTION: &[u8] = b"component-type";
+const DESCRIPTION: &str = "component-type";
 /// What a module exports that decides on batches.
-const BATCH: &[u8] = b"tamis:policy/batch@0.1.0#filter-chunks";
+const BATCH: &str = "tamis:policy/batch@0.1.0#filter-chunks";
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Why no component could be made.
@@ -53,10 +54,11 @@ pub enum BuildError {
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     let error = |error: anyhow::Error| BuildError::Module(format!("{error:#}"));
     let mut module = module.to_vec();
-    if !contains(&module, DESCRIPTION) {
+    let (described, batches) = look(&module).map_err(|invalid| error(invalid.into()))?;
+    if !described {
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_str("policy.wit", CONTRACT).map_err(error)?;
-        let world = if contains(&module, BATCH) { "batch-policy" } else { "policy" };
+        let world = if batches { "batch-policy" } else { "policy" };
         let world = resolve.select_world(&[package], Some(world)).map_err(error)?;
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .map_err(error)?;
@@ -68,8 +70,21 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         .map_err(error)
 }
 
-fn contains(module: &[u8], name: &[u8]) -> bool {
-    module.windows(name.len()).any(|window| window == name)
+/// Whether a module describes its interface, and whether it decides on batches. Its data may hold any text.
+fn look(module: &[u8]) -> Result<(bool, bool), wasmparser::BinaryReaderError> {
+    let (mut described, mut batches) = (false, false);
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::CustomSection(section) => described |= section.name().starts_with(DESCRIPTION),
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    batches |= export?.name == BATCH;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((described, batches))
 }
 
 /// Builds the crate in `directory` for WebAssembly and makes a component of it. Cargo's own output goes to standard

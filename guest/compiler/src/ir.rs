@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use bumpalo::Bump;
+use tamis_contract::MAX_FOOTPRINT;
 use tamis_contract::frame::{Writer, tag};
 use tamis_engine::evaluate::Evaluator;
 use tamis_engine::program::{
@@ -15,12 +16,9 @@ use tamis_engine::program::{
 };
 use tamis_engine::request::Request;
 
-/// Expressions nest at most this deep once chains are balanced. The engine recurses along them, three calls a level, on the half
-/// megabyte of stack that hosts give it.
+/// Expressions nest at most this deep once chains are balanced. The engine recurses along them, three calls a level, on the quarter
+/// of a megabyte of stack that hosts give it.
 pub(crate) const MAX_DEPTH: u16 = 120;
-
-/// A policy set reads at most this many attributes of chunks. Columns have 16-bit numbers.
-pub(crate) const MAX_COLUMNS: usize = 4096;
 
 /// Items that are numbered in the order in which they first occur.
 pub(crate) struct Pool<T> {
@@ -90,6 +88,11 @@ impl Ir {
         &self.columns
     }
 
+    /// How many columns are attributes.
+    fn attributes(&self) -> usize {
+        self.columns.iter().filter(|info| info.source == Source::Attribute).count()
+    }
+
     pub(crate) fn columns_mut(&mut self) -> &mut [ColumnInfo] {
         &mut self.columns
     }
@@ -135,9 +138,10 @@ impl Ir {
         let known = self.columns.iter().position(|info| info.source == source && info.name == name);
         let index = match known {
             Some(index) => index,
-            None if self.columns.len() >= MAX_COLUMNS => {
+            // No host would load it.
+            None if source == Source::Attribute && self.attributes() >= MAX_FOOTPRINT => {
                 return Err(TooMuch(format!(
-                    "the policies read more than {MAX_COLUMNS} attributes of chunks"
+                    "the policies read more than {MAX_FOOTPRINT} attributes of chunks"
                 )));
             }
             None => {

@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::program::{ColumnInfo, List, Node, Op, Program, Source, damaged, flag};
 use crate::request::{Chunk, Request};
 use crate::residual::{self, Block, Residual};
+use crate::typed;
 
 /// Bits of the code that answers for a chunk.
 pub mod verdict {
@@ -40,10 +41,20 @@ pub struct Batch<'a> {
 /// A request with the rules that can still apply.
 struct Prepared<'a> {
     request: Request<'a>,
-    /// Those that forbid, those that permit, and those that permit with something removed.
-    rules: [Vec<Residual>; 3],
+    /// Those that forbid, and those that permit.
+    rules: [Vec<Residual>; 2],
+    /// Those that permit with something removed, and what.
+    redacting: Vec<Redacting<'a>>,
     /// Whether a rule fails whatever the chunk.
     fault: bool,
+}
+
+/// A rule that permits with something removed.
+struct Redacting<'a> {
+    residual: Residual,
+    paths: Vec<&'a [&'a str]>,
+    /// Which chunks of a block it permits.
+    yes: u64,
 }
 
 impl<'a> Batch<'a> {
@@ -61,7 +72,8 @@ impl<'a> Batch<'a> {
     /// Specialises the program to a request. The number is for [`Self::filter`].
     pub fn prepare(&mut self, request: Request<'a>) -> u32 {
         let mut fault = false;
-        let mut rules = [const { Vec::new() }; 3];
+        let mut rules = [const { Vec::new() }; 2];
+        let mut redacting = Vec::new();
         let scratch = Bump::new();
         let evaluator = Evaluator::new(self.program, &request, &scratch);
         for (index, candidate) in (0..).zip(request.candidates(&self.program)) {
@@ -74,17 +86,19 @@ impl<'a> Batch<'a> {
                 Residual::Known(None) => fault = true,
                 residual => {
                     read_constants(self.program, self.arena, &mut self.constants, rule.condition);
-                    let [forbid, permit, redact] = &mut rules;
-                    let group = match rule.flags & (flag::FORBID | flag::REDACTS) {
-                        0 => permit,
-                        flag::REDACTS => redact,
-                        _ => forbid,
-                    };
-                    group.push(residual);
+                    let [forbid, permit] = &mut rules;
+                    match rule.flags & (flag::FORBID | flag::REDACTS) {
+                        0 => permit.push(residual),
+                        flag::REDACTS => {
+                            let paths = typed::paths(self.program, self.arena, &rule);
+                            redacting.push(Redacting { residual, paths, yes: 0 });
+                        }
+                        _ => forbid.push(residual),
+                    }
                 }
             }
         }
-        self.prepared.push(Prepared { request, rules, fault });
+        self.prepared.push(Prepared { request, rules, redacting, fault });
         (self.prepared.len() - 1) as u32
     }
 
@@ -96,7 +110,8 @@ impl<'a> Batch<'a> {
         let (rows, columns) = frame::read(bytes, &self.forms).map_err(|_| Fault::Program)?;
         self.learn(&columns)?;
         let Self { program, columns: infos, dictionaries, constants, prepared: all, .. } = self;
-        let Prepared { request, rules, fault } = all.get_mut(prepared as usize).ok_or(Fault::Program)?;
+        let Prepared { request, rules, redacting, fault } =
+            all.get_mut(prepared as usize).ok_or(Fault::Program)?;
         let scratch = Bump::new();
         let table = Table { program: *program, infos, columns: &columns, dictionaries, arena: &scratch };
         let evaluate = |node: u32, row: usize| {
@@ -110,7 +125,7 @@ impl<'a> Batch<'a> {
         for start in (0..rows).step_by(64) {
             let size = (rows - start).min(64);
             let block = Block { columns: &columns, start, evaluate: &evaluate };
-            let decided = decide(rules, &block, u64::MAX >> (64 - size));
+            let decided = decide(rules, redacting, &block, u64::MAX >> (64 - size));
             let faults = if *fault { u64::MAX } else { decided.fault };
             for position in 0..size {
                 let bit = |bits: u64| (bits >> position & 1) as u8;
@@ -197,10 +212,16 @@ struct Decided {
     fault: u64,
 }
 
-/// Asks the rules that forbid about all chunks, those that permit about chunks that nothing forbids and nothing permits yet.
-fn decide(rules: &mut [Vec<Residual>; 3], block: &Block<'_>, all: u64) -> Decided {
+/// Asks the rules that forbid about all chunks, those that permit about chunks that nothing forbids and nothing permits yet, and all that
+/// redact about the others: what is removed is what each of them removes.
+fn decide(
+    rules: &mut [Vec<Residual>; 2],
+    redacting: &mut [Redacting<'_>],
+    block: &Block<'_>,
+    all: u64,
+) -> Decided {
     let (mut open, mut fault) = (all, 0);
-    let mut satisfied = [0; 3];
+    let mut satisfied = [0; 2];
     for (group, satisfied) in rules.iter_mut().zip(&mut satisfied) {
         for residual in group {
             if open == 0 {
@@ -212,8 +233,29 @@ fn decide(rules: &mut [Vec<Residual>; 3], block: &Block<'_>, all: u64) -> Decide
             open &= !outcome.yes;
         }
     }
-    let [_, plain, redacted] = satisfied;
-    Decided { allow: plain | redacted, redact: redacted, fault }
+    let [_, plain] = satisfied;
+    let (mut permitted, mut several) = (0, 0);
+    for rule in redacting.iter_mut() {
+        let outcome = rule.residual.outcome(block, open);
+        fault |= open & !(outcome.yes | outcome.no);
+        rule.yes = open & outcome.yes;
+        several |= permitted & rule.yes;
+        permitted |= rule.yes;
+    }
+    let mut redact = permitted;
+    while several != 0 {
+        let chunk = several & several.wrapping_neg();
+        several &= !chunk;
+        let mut rules = redacting.iter().filter(|rule| rule.yes & chunk != 0);
+        let mut removed = rules.next().map(|rule| rule.paths.clone()).unwrap_or_default();
+        for rule in rules {
+            removed = typed::intersect(&removed, &rule.paths);
+        }
+        if removed.is_empty() {
+            redact &= !chunk;
+        }
+    }
+    Decided { allow: plain | permitted, redact, fault }
 }
 
 /// The rows of a frame.

@@ -112,7 +112,8 @@ pub fn decide<'a>(
     decision
 }
 
-fn paths<'a>(program: Program<'a>, arena: &'a Bump, rule: &Rule) -> Vec<&'a [&'a str]> {
+/// What a rule redacts.
+pub(crate) fn paths<'a>(program: Program<'a>, arena: &'a Bump, rule: &Rule) -> Vec<&'a [&'a str]> {
     let mut numbers = program.list(rule.redactions);
     let mut paths = Vec::new();
     while let Some(length) = numbers.next() {
@@ -126,7 +127,7 @@ fn paths<'a>(program: Program<'a>, arena: &'a Bump, rule: &Rule) -> Vec<&'a [&'a
 }
 
 /// The paths that lie in both: where one leads through the other, the longer.
-fn intersect<'a>(a: &[&'a [&'a str]], b: &[&'a [&'a str]]) -> Vec<&'a [&'a str]> {
+pub(crate) fn intersect<'a>(a: &[&'a [&'a str]], b: &[&'a [&'a str]]) -> Vec<&'a [&'a str]> {
     let mut both: Vec<&[&str]> = Vec::new();
     for one in a {
         for other in b {

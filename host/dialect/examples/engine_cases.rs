@@ -51,7 +51,7 @@ fn has_columns(name: &str) -> bool {
 }
 
 /// Path, type, values of the type, and others, each as JSON. The last one has no declared type.
-const ATTRIBUTES: [(&[&str], Option<&str>, &str, &str); 17] = [
+const ATTRIBUTES: [(&[&str], Option<&str>, &str, &str); 19] = [
     (&["t"], Some("String"), TEXTS, r#"[5, 1.5, true, ["a"], ["a", "b"], {"a": "a"}, [], {}]"#),
     (&["team"], Some("String"), r#"["red", "blue", "red-1", "reder", "Red", "green"]"#, r#"[["red"], 0]"#),
     (&["n"], Some("Long"), LONGS, r#"[5.0, 5.5, "5", true, [5], 18446744073709551615, 1e300, {}]"#),
@@ -97,6 +97,9 @@ const ATTRIBUTES: [(&[&str], Option<&str>, &str, &str); 17] = [
         r#"[true, ["true"], [1], [null]]"#,
     ),
     (&["org", "unit"], Some("String"), r#"["hr", "it", "", "h\"r", "HR"]"#, r#"[5, ["hr"], {"x": "hr"}]"#),
+    // Not the one above, and a name of what paths and queries are written with.
+    (&["org.unit"], Some("String"), r#"["hr", "it", "", "x"]"#, r#"[5, ["hr"], {"x": "hr"}]"#),
+    (&["é [0] {p0} $1 ?"], Some("String"), r#"["a", "b", "", "A"]"#, r#"[5, ["a"], {"a": "a"}]"#),
     (&["it's \"a.b\""], Some("String"), r#"["a", "b", "'", "\""]"#, r#"[5, ["a"]]"#),
     (
         &["any"],

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use tamis_core::InputError;
 use tamis_core::decision::Path;
 use tamis_core::input;
 use tamis_core::manifest::FootprintAttribute;
+use tamis_core::{InputError, Redaction};
 
 /// Where a collection keeps what a filter tests, by the names that the database knows.
 ///
@@ -136,6 +136,22 @@ impl Fields {
         stored
     }
 
+    /// A redaction that also removes the fields in which the database keeps what is to be removed: [`Fields::restore`] leaves them beside
+    /// the attributes.
+    pub fn withheld(&self, redaction: &Redaction) -> Redaction {
+        let mut withheld = redaction.clone();
+        for (path, field) in &self.attributes {
+            for removed in &redaction.attributes {
+                if path.starts_with(removed) {
+                    withheld.attributes.insert(field.clone());
+                } else if let Some(inside) = removed.strip_prefix(path.as_slice()) {
+                    withheld.attributes.insert([field, inside].concat());
+                }
+            }
+        }
+        withheld
+    }
+
     /// The field of an attribute.
     pub(crate) fn of(&self, path: &Path) -> Path {
         self.attributes.get(path).unwrap_or(path).clone()
@@ -198,6 +214,28 @@ mod tests {
             (json!({"a": 1, "b": 2}), json!({"a": 2, "b": 1})),
         ] {
             assert_eq!(json!(fields.restore(stored.as_object().unwrap().clone())), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_removed_is_removed_wherever_it_is() {
+        let fields = Fields::from_json(
+            r#"{"attributes":[{"attr":["pay"],"field":["meta","salary"]},{"attr":["owner","mail"],"field":["mail"]},
+                              {"attr":["a"],"field":["b"]}]}"#,
+        )
+        .unwrap();
+        let path = |text: &str| text.split('.').map(str::to_owned).collect::<Path>();
+        for (removed, withheld) in [
+            ("pay", vec!["meta.salary", "pay"]),
+            ("owner", vec!["mail", "owner"]),
+            ("owner.mail", vec!["mail", "owner.mail"]),
+            ("owner.mail.host", vec!["mail.host", "owner.mail.host"]),
+            ("owner.name", vec!["owner.name"]),
+            ("b", vec!["b"]),
+        ] {
+            let redaction = Redaction { attributes: [path(removed)].into(), text: true };
+            let expected = withheld.into_iter().map(path).collect();
+            assert_eq!(fields.withheld(&redaction), Redaction { attributes: expected, text: true });
         }
     }
 

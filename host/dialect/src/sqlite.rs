@@ -8,8 +8,8 @@
 //! cannot hold, and the character U+0000, which ends a text for SQLite's functions. A part of the filter that is too large for SQLite
 //! is left out.
 //!
-//! One thing only the table can keep: no attribute's name holds U+0000. SQLite's paths take such a name for the part of it
-//! before that character.
+//! Two things only the table can keep. No attribute's name holds U+0000: SQLite's paths take such a name for the part of it
+//! before that character. And names are written as they are, not as `\u00e9`: SQLite before 3.45 compares what is written.
 
 use tamis_core::Filter;
 use tamis_core::decision::Path;

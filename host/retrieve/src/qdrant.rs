@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
-use tamis_core::{Chunk, EntityUid, Filter, InputError};
+use tamis_core::{Chunk, EntityUid, Filter, InputError, Redaction};
 use tamis_dialect::{Dialect, Place, Qdrant as Language, Translation};
 use ureq::Agent;
 
@@ -151,6 +151,10 @@ impl VectorSource for QdrantSource {
         let pages =
             Pages { source: self, vector, filter: native, offset: 0, exact: false, seen: HashSet::new() };
         Ok(Opened { candidates: Box::new(pages), widened })
+    }
+
+    fn withheld(&self, redaction: &Redaction) -> Redaction {
+        self.collection.language.fields.withheld(redaction)
     }
 }
 

@@ -115,7 +115,7 @@ pub fn search(
     found.exact = found.exact && opened.widened.is_empty();
     found.widened = opened.widened;
     let mut candidates = opened.candidates;
-    fill(&mut found, candidates.as_mut(), &mut session, question)?;
+    fill(&mut found, source, candidates.as_mut(), &mut session, question)?;
     // Along an approximate index a near chunk may come late.
     found.hits.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     if found.exact && found.denied > 0 {
@@ -129,6 +129,7 @@ pub fn search(
 /// Pulls pages and gates them until there are `k` hits, no more candidates, or no more budget.
 fn fill(
     found: &mut Found,
+    source: &impl VectorSource,
     candidates: &mut dyn Candidates,
     session: &mut Session,
     question: &Question<'_>,
@@ -154,10 +155,11 @@ fn fill(
                 break;
             }
             found.examined += 1;
+            let withheld = source.withheld(&decision.redaction);
             if !decision.allow {
                 found.denied += 1;
-            } else if shows(question, &chunk, &decision.redaction) {
-                chunk.redact(&decision.redaction);
+            } else if shows(question, &chunk, &withheld) {
+                chunk.redact(&withheld);
                 found.hits.push(Hit { chunk, distance, decision });
             }
         }

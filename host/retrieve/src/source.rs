@@ -1,6 +1,6 @@
 //! What a vector database must offer to be searched through the gates.
 
-use tamis_core::{Chunk, EntityUid, Filter, InputError};
+use tamis_core::{Chunk, EntityUid, Filter, InputError, Redaction};
 
 use crate::error::Error;
 
@@ -54,6 +54,12 @@ pub trait VectorSource {
     /// # Errors
     /// If the search cannot be begun.
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error>;
+
+    /// What must be removed from a chunk of this source so that what a decision removes is gone: more than that, where chunks have an
+    /// attribute under the database's name for it as well.
+    fn withheld(&self, redaction: &Redaction) -> Redaction {
+        redaction.clone()
+    }
 }
 
 /// A search that has begun.

@@ -109,6 +109,10 @@ impl Batch {
     pub(crate) fn known(&mut self, chunk: &impl Row) -> Result<Option<Verdict>, Error> {
         let Dictionaries::Own(own) = &mut self.dictionaries else { return Ok(None) };
         let Own { coder, verdicts } = &mut **own;
+        // Chunks that are known but written in other ways fill it as well.
+        if coder.is_full() {
+            return Ok(None);
+        }
         let number = coder.known(chunk).map_err(unreadable)?;
         Ok(number.and_then(|number| verdicts.get(number as usize)).copied())
     }
@@ -219,4 +223,42 @@ pub(crate) fn unreadable(error: InputError) -> Error {
 
 fn broken(message: String) -> Error {
     Error::Contract(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use tamis_core::Cell;
+    use tamis_core::filter::Attribute;
+
+    use super::*;
+
+    /// A chunk whose one attribute is an empty list, with so many spaces in it.
+    struct Spaced(String);
+
+    impl Row for Spaced {
+        fn id(&self) -> &str {
+            ""
+        }
+
+        fn attribute(&self, _: usize, _: &[String]) -> Cell<'_> {
+            Cell::Unparsed(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_known_chunk_that_is_written_in_ever_new_ways_fills_the_dictionaries() {
+        let spaced = |spaces| Spaced(format!("[{}]", " ".repeat(spaces)));
+        let attribute = Attribute { path: vec!["a".to_owned()], declared: None };
+        let mut coder = Coder::new(&[Column::Codes(0, attribute)], 10_000);
+        coder.code(&[spaced(0)]).unwrap();
+        let own = Own { coder, verdicts: vec![Verdict::Allow] };
+        let mut batch = Batch { dictionaries: Dictionaries::Own(Box::new(own)), prepared: vec![0] };
+        let known = (0..1000).take_while(|spaces| {
+            let known = batch.known(&spaced(*spaces)).unwrap();
+            assert!(known.is_none_or(|verdict| verdict == Verdict::Allow));
+            known.is_some()
+        });
+        assert!((10..100).contains(&known.count()));
+        assert!(!batch.takes_chunks(), "a new instance is due");
+    }
 }

@@ -144,6 +144,12 @@ impl Runtime {
         self.fuel
     }
 
+    /// What the memory of a policy can grow to at most, whatever its limits.
+    pub(crate) fn most_memory(&self) -> usize {
+        // Nothing is reserved in somebody else's process.
+        if self.interrupted.is_some() { usize::MAX } else { POOL_MEMORY }
+    }
+
     /// Whether a running policy should stop for another reason than its deadline.
     pub(crate) fn interrupted(&self) -> Option<fn() -> bool> {
         self.interrupted

@@ -1,5 +1,7 @@
 //! Failures, by who can fix them. Every one of them denies.
 
+use std::any::Any;
+
 /// Why a policy could not be loaded or could not answer. No variant carries a decision: failing is denying.
 ///
 /// The text is for the operator. It can quote the policy and the request, so it must not reach a caller who could
@@ -57,4 +59,10 @@ pub(crate) fn excerpt(message: &str) -> String {
         text.push('…');
     }
     text
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast::<String>().map(|text| *text);
+    text.unwrap_or_else(|panic| panic.downcast::<&str>().map_or("it panicked", |text| *text).to_owned())
 }

@@ -1,6 +1,5 @@
 //! A policy that can be replaced while it serves.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tamis_core::{Chunk, Decision, EntityUid, Query, Request, Rewrite, request};
 
 use crate::engine::Runtime;
-use crate::error::Error;
+use crate::error::{Error, panic_message};
 use crate::limits::Limits;
 use crate::policy::{Digest, Policy};
 use crate::session::Admission;
@@ -138,7 +137,8 @@ impl PolicyHandle {
     }
 
     /// Replaces the policy whenever the file at `path` changes, until the returned guard is dropped. What the system does
-    /// not tell of (another target of a link, another folder, a network file system) takes a second longer.
+    /// not tell of (another target of a link, another folder, a network file system) takes a second longer. A file that somebody writes
+    /// is waited for, a second at most.
     ///
     /// # Errors
     /// [`Error::Host`] if the folder of `path` cannot be watched.
@@ -147,7 +147,8 @@ impl PolicyHandle {
     }
 
     /// As [`Self::watch`], for a file that is no component yet: `prepare` makes one of its bytes, such as by compiling them, in the
-    /// thread that watches.
+    /// thread that watches. Half a text may be a policy that forbids less: whoever takes long to write one should write another file and
+    /// move it into place.
     ///
     /// # Errors
     /// [`Error::Host`] if the folder of `path` cannot be watched.
@@ -226,14 +227,8 @@ fn load(
     }
     policy.rewrite(&stranger, &Query { collection: String::new(), k: 1 })?;
     if let Some(test) = self_test {
-        // A panic would end the thread that watches the file, and with it all reloading.
         let result = catch_unwind(AssertUnwindSafe(|| test(&policy)));
         result.unwrap_or_else(|panic| Err(panic_message(panic))).map_err(Error::SelfTest)?;
     }
     Ok(policy)
-}
-
-fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast::<String>().map(|text| *text);
-    text.unwrap_or_else(|panic| panic.downcast::<&str>().map_or("it panicked", |text| *text).to_owned())
 }

@@ -6,7 +6,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use crate::contract::{batch, gates};
 use crate::engine::Runtime;
 use crate::error::{Error, excerpt};
-use crate::limits::{Limits, StoreState, blame};
+use crate::limits::{StoreState, blame};
 
 /// The optional interface, by the name that a component exports it under.
 const BATCH: &str = "tamis:policy/batch@0.1.0";
@@ -44,12 +44,11 @@ impl Exports {
         Ok(Self { pre, gates, batch })
     }
 
-    /// A new instance.
+    /// A new instance in a store of its own.
     ///
     /// # Errors
-    /// If it cannot be made within `limits`, or an export has another type.
-    pub(crate) fn instantiate(&self, runtime: &Runtime, limits: &Limits) -> Result<Instance, Error> {
-        let mut store = StoreState::store(runtime, limits)?;
+    /// If it cannot be made within the store's limits, or an export has another type.
+    pub(crate) fn instantiate(&self, mut store: Store<StoreState>) -> Result<Instance, Error> {
         let instance = self.pre.instantiate(&mut store).map_err(|error| blame(&store, &error))?;
         let gates = self.gates.load(&mut store, &instance);
         let batch = self.batch.as_ref().map(|batch| batch.load(&mut store, &instance)).transpose();

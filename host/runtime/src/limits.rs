@@ -16,6 +16,12 @@ pub(crate) const MAX_MEMORIES: u32 = 1;
 /// Rust puts every function whose address is taken into its table; large policies have some thousands.
 const MAX_TABLE_ELEMENTS: usize = 20_000;
 
+/// All answers of one gate call together may occupy so many times what one may.
+const MAX_ANSWERS: usize = 16;
+/// What an answer about one chunk may occupy without being counted among those: a few rules that decided. However many chunks the
+/// caller brings, it brought them.
+const SMALL_ANSWER: usize = 1 << 10;
+
 /// What a policy may use up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -26,10 +32,11 @@ pub struct Limits {
     /// Instructions for one gate call, counted by wasmtime's fuel; needs a runtime with fuel. Default none: counting
     /// slows a policy by a quarter or so, and the deadline already bounds it.
     pub fuel: Option<u64>,
-    /// Linear memory of one instance in bytes. Default 16 MiB: policies need one or two pages of 64 KiB beyond the
-    /// request.
+    /// Linear memory of one instance in bytes, at most 64 MiB but [in process](crate::Runtime::in_process). Default 16 MiB: policies need
+    /// one or two pages of 64 KiB beyond the request.
     pub memory: usize,
-    /// Bytes that one answer may occupy in the host. Default 4 MiB: a filter of 100 000 group names.
+    /// Bytes that one answer may occupy in the host, and 16 times as many all answers of one gate call together, of which a kilobyte
+    /// about each chunk does not count. Default 4 MiB: a filter of 100 000 group names.
     pub output: usize,
 }
 
@@ -47,6 +54,8 @@ pub(crate) struct StoreState {
     fuel: Option<u64>,
     /// Bytes of linear memory in all instances of the component.
     memory: usize,
+    /// Bytes of the answers that the gate call keeps.
+    answers: usize,
     met: Option<String>,
     /// Whether nothing ran since the clock was started.
     fresh: bool,
@@ -57,9 +66,10 @@ impl StoreState {
     pub(crate) fn store(runtime: &Runtime, limits: &Limits) -> Result<Store<StoreState>, Error> {
         let state = StoreState {
             limits: limits.clone(),
-            deadline: Instant::now() + limits.deadline,
+            deadline: after(limits.deadline),
             fuel: runtime.has_fuel().then(|| limits.fuel.unwrap_or(u64::MAX)),
             memory: 0,
+            answers: 0,
             met: None,
             fresh: false,
         };
@@ -76,14 +86,22 @@ impl StoreState {
     }
 }
 
+/// So much later. What no clock will ever show is as good as a century.
+fn after(duration: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
+}
+
 /// Starts the clock of a gate call.
 pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
     let state = store.data_mut();
     state.met = None;
+    state.answers = 0;
     if state.limits.deadline.is_zero() {
         return Err(late(&state.limits));
     }
-    state.deadline = Instant::now() + state.limits.deadline;
+    state.deadline = after(state.limits.deadline);
     state.fresh = true;
     let fuel = state.fuel;
     store.set_epoch_deadline(1);
@@ -91,9 +109,11 @@ pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
         .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 
-/// Goes on with a gate call that began in another store: what is left of its time and its fuel.
+/// Goes on with a gate call that began in another store: what is left of its time, its fuel and the room for its answers.
 pub(crate) fn go_on(from: &Store<StoreState>, store: &mut Store<StoreState>) -> Result<(), Error> {
-    store.data_mut().deadline = from.data().deadline;
+    let state = store.data_mut();
+    (state.deadline, state.answers, state.fresh) = (from.data().deadline, from.data().answers, false);
+    check_deadline(store)?;
     let Some(_) = store.data().fuel else { return Ok(()) };
     from.get_fuel()
         .and_then(|left| store.set_fuel(left))
@@ -113,6 +133,17 @@ pub(crate) fn check_deadline(store: &mut Store<StoreState>) -> Result<(), Error>
         return Ok(());
     }
     if Instant::now() >= state.deadline { Err(late(&state.limits)) } else { Ok(()) }
+}
+
+/// Counts an answer about one chunk, of so many bytes, that the gate call keeps.
+pub(crate) fn keep_answer(store: &mut Store<StoreState>, bytes: usize) -> Result<(), Error> {
+    let state = store.data_mut();
+    state.answers = state.answers.saturating_add(bytes.saturating_sub(SMALL_ANSWER));
+    let most = state.limits.output.saturating_mul(MAX_ANSWERS);
+    if state.answers > most {
+        return Err(Error::Limit(format!("its answers are larger than {most} bytes")));
+    }
+    Ok(())
 }
 
 /// Says whose fault a failed guest call is.

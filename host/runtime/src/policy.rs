@@ -1,10 +1,12 @@
 //! One loaded policy: validated bytes, compiled once, ready to be instantiated.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row};
+use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -12,10 +14,10 @@ use crate::batch;
 use crate::coded::Coded;
 use crate::contract;
 use crate::engine::Runtime;
-use crate::error::{Error, excerpt};
+use crate::error::{Error, excerpt, panic_message};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
-use crate::limits::{Limits, blame};
+use crate::limits::{self, Limits, StoreState, blame};
 use crate::rewrites::Rewrites;
 use crate::session::{Admission, Session};
 use crate::structure;
@@ -103,6 +105,10 @@ impl Policy {
         if limits.fuel.is_some() && !runtime.has_fuel() {
             return Err(Error::Host("a fuel limit needs a runtime with fuel".to_owned()));
         }
+        if limits.memory > runtime.most_memory() {
+            let (wanted, most) = (limits.memory, runtime.most_memory());
+            return Err(Error::Host(format!("a memory limit of {wanted} bytes: at most {most} can be had")));
+        }
         let digest = Digest::of(bytes);
         let component = compile(runtime, bytes, &digest)?;
         let imports = imports(runtime, &component);
@@ -112,7 +118,7 @@ impl Policy {
             return Err(Error::Artifact(format!("it imports {names}; a policy imports nothing")));
         }
         let exports = Exports::of(runtime, &component)?;
-        let (manifest, columns) = describe(exports.instantiate(runtime, limits)?)?;
+        let (manifest, columns) = describe(exports.instantiate(StoreState::store(runtime, limits)?)?)?;
         let limits = limits.clone();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -252,7 +258,15 @@ impl Policy {
     /// A new instance in a store of its own.
     pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
         let Shared { runtime, exports, limits, .. } = &*self.shared;
-        exports.instantiate(runtime, limits)
+        exports.instantiate(StoreState::store(runtime, limits)?)
+    }
+
+    /// A new instance, for a gate call that began in another one and has only what is left of its limits.
+    pub(crate) fn instantiate_after(&self, before: &Store<StoreState>) -> Result<Instance, Error> {
+        let Shared { runtime, exports, limits, .. } = &*self.shared;
+        let mut store = StoreState::store(runtime, limits)?;
+        limits::go_on(before, &mut store)?;
+        exports.instantiate(store)
     }
 }
 
@@ -279,8 +293,13 @@ fn compile(runtime: &Runtime, bytes: &[u8], digest: &Digest) -> Result<Component
         return Ok(component);
     }
     structure::check(bytes)?;
-    let component = Component::from_binary(runtime.engine(), bytes)
-        .map_err(|error| Error::Artifact(excerpt(&format!("it is not valid: {error:#}"))))?;
+    // What the compiler cannot cope with is the bytes' fault, and no reason to end the host's thread.
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        Component::from_binary(runtime.engine(), bytes).map_err(|error| format!("{error:#}"))
+    }));
+    let component = compiled
+        .unwrap_or_else(|panic| Err(panic_message(panic)))
+        .map_err(|reason| Error::Artifact(excerpt(&format!("it is not valid: {reason}"))))?;
     if let Some(cache) = runtime.cache() {
         cache.put(runtime.engine(), digest, &component);
     }

@@ -233,7 +233,7 @@ impl Session {
             return Ok(verdicts.first().copied().unwrap_or(Verdict::Deny));
         }
         let chunk = chunk.to_chunk(&self.policy.manifest().footprint).map_err(batch::unreadable)?;
-        let Decision { allow, redaction, .. } = self.ask(&chunk)?;
+        let Decision { allow, redaction, .. } = self.answer_on(&chunk)?;
         Ok(match (allow, redaction == Redaction::default()) {
             (false, _) => Verdict::Deny,
             (true, true) => Verdict::Allow,
@@ -259,11 +259,8 @@ impl Session {
         match self.batch.take() {
             Some(batch) if goes_on(&batch) => return Ok(batch),
             Some(_) => {
-                let mut new = self.policy.instantiate()?;
-                if let Some(old) = &self.instance {
-                    limits::go_on(&old.store, &mut new.store)?;
-                }
-                self.instance = Some(new);
+                let before = &instance(&self.policy, &mut self.instance)?.store;
+                self.instance = Some(self.policy.instantiate_after(before)?);
             }
             None => {}
         }
@@ -290,8 +287,14 @@ impl Session {
         Ok(decision)
     }
 
-    /// Decides on one chunk with reasons.
+    /// Decides on one chunk with reasons, for a caller that keeps them.
     fn ask(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
+        let decision = self.answer_on(chunk)?;
+        limits::keep_answer(&mut instance(&self.policy, &mut self.instance)?.store, size(&decision))?;
+        Ok(decision)
+    }
+
+    fn answer_on(&mut self, chunk: &Chunk) -> Result<Decision, Error> {
         let chunk = contract::chunk(chunk, &self.policy.manifest().footprint)?;
         let decision = self.intersect(
             |gates, store, request| gates.call_filter_chunk(store, request, &chunk),
@@ -343,4 +346,14 @@ fn instance<'a>(policy: &Policy, instance: &'a mut Option<Instance>) -> Result<&
         Some(instance) => Ok(instance),
         none => Ok(none.insert(policy.instantiate()?)),
     }
+}
+
+/// Bytes that a decision occupies, roughly.
+fn size(decision: &Decision) -> usize {
+    /// What a text takes besides its bytes.
+    const TEXT: usize = 32;
+    let Decision { reasons, errors, redaction, .. } = decision;
+    let errors = errors.iter().flat_map(|error| [&error.policy, &error.message]);
+    let texts = reasons.iter().chain(errors).chain(redaction.attributes.iter().flatten());
+    texts.map(|text| text.len() + TEXT).sum()
 }

@@ -70,6 +70,8 @@ const FORMS: &[&str] = &[
     "no condition",
     "annotation",
     "annotation without a text",
+    "redaction",
+    "several redactions",
     "principal",
     "principal ==",
     "principal in",
@@ -113,6 +115,9 @@ pub fn all() -> Vec<String> {
 /// The features of some policies.
 pub fn features(policies: &[Policy]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    if policies.iter().filter(|policy| policy.redacts()).count() > 1 {
+        found.insert("several redactions".to_owned());
+    }
     for policy in policies {
         of_policy(policy, &mut found);
         for condition in &policy.conditions {
@@ -133,6 +138,9 @@ fn of_policy(policy: &Policy, found: &mut BTreeSet<String>) {
         1 => false,
         _ => found.insert("several conditions".to_owned()),
     };
+    if policy.redacts() {
+        found.insert("redaction".to_owned());
+    }
     for (_, text) in &policy.annotations {
         found.insert(if text.is_some() { "annotation" } else { "annotation without a text" }.to_owned());
     }

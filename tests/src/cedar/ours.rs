@@ -169,8 +169,7 @@ impl<'a> Side<'a> {
                 let alone = self.alone(request, chunk)?;
                 let redacts = alone.allow && (!alone.redact.is_empty() || alone.redact_text);
                 let agrees = (code & verdict::ALLOW != 0) == alone.allow
-                    && (code & verdict::REDACT == 0 || alone.allow)
-                    && (!redacts || code & verdict::REDACT != 0)
+                    && (code & verdict::REDACT != 0) == redacts
                     && (code & verdict::FAULT == 0 || !alone.faults.is_empty());
                 if !agrees {
                     return Err(format!("code {code} in a batch, alone {alone:?} for {}", chunk.uid));

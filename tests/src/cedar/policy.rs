@@ -10,7 +10,7 @@ use super::value::Uid;
 /// A policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Names and texts, which decide nothing.
+    /// Names and texts, which decide nothing; what `redact` names is removed.
     pub annotations: Vec<(&'static str, Option<&'static str>)>,
     /// Whether it permits; else it forbids.
     pub permits: bool,
@@ -48,6 +48,13 @@ pub struct Condition {
     pub keyword: &'static str,
     /// The expression.
     pub body: Expression,
+}
+
+impl Policy {
+    /// Whether what it permits is less something.
+    pub fn redacts(&self) -> bool {
+        self.annotations.iter().any(|(name, _)| *name == "redact")
+    }
 }
 
 impl Display for Policy {

@@ -1,12 +1,12 @@
 //! Answers of the filter gate that break the contract, or only stretch it.
 
 use tamis_core::{Decision as CoreDecision, PolicyError};
-use tamis_runtime::Error;
+use tamis_runtime::{Error, Limits};
 use tamis_tests::hostile::Module;
 use tamis_tests::hostile::abi::{Abi, span, text, texts};
 use tamis_tests::hostile::answers::{Decision, policy_error};
 
-use super::{assert_filter_refused, bob, chunks, load, patient, returns};
+use super::{assert_filter_refused, assert_refused, bob, chunks, load, patient, returns};
 
 const TOO_LARGE: &str = "its answer is larger than 4194304 bytes";
 
@@ -84,6 +84,36 @@ fn an_answer_is_read_up_to_the_limit_of_its_size() {
         |length| Decision { reasons: Abi::List(vec![text(&"r".repeat(length))]), ..Decision::allow() };
     assert_eq!(answer(reasons(3 << 20)).unwrap().reasons.first().unwrap().len(), 3 << 20);
     assert_filter_refused(&answering(reasons(5 << 20)), patient(), "limit", TOO_LARGE);
+}
+
+#[test]
+fn all_answers_of_a_call_together_have_a_limit() {
+    let large = Abi::List(vec![text(&"r".repeat(3 << 20))]);
+    let module = answering(Decision { reasons: large, ..Decision::allow() });
+    let policy = load(Module { pages: 64, ..module }.component(), patient()).unwrap();
+    let many = vec![chunks()[0].clone(); 100];
+    let message = "its answers are larger than 67108864 bytes";
+    let (filtering, explaining, admitting) = (policy.clone(), policy.clone(), policy.clone());
+    let (few, one, two) = (many[..20].to_vec(), many.clone(), many.clone());
+    assert_eq!(returns(move || policy.filter(&bob(), &few)).unwrap().len(), 20);
+    assert_refused(returns(move || filtering.filter(&bob(), &many)), "limit", message);
+    assert_refused(returns(move || explaining.explain(&bob(), &one)), "limit", message);
+    assert_refused(returns(move || admitting.admit(&bob(), &two)), "limit", message);
+
+    // What is small may be given as often as there are chunks; and what nobody keeps is no matter.
+    let reason_of = |length: usize, limits| {
+        let reasons = Abi::List(vec![text(&"r".repeat(length))]);
+        // Gives back what it was passed.
+        let filter_chunk = "(global.set $heap (global.get $unused)) (global.get $allow)";
+        let module = answering(Decision { reasons, ..Decision::allow() });
+        load(Module { filter_chunk, ..module }.component(), limits).unwrap()
+    };
+    let narrow = || Limits { output: 2048, ..patient() };
+    let (small, large) = (reason_of(900, narrow()), reason_of(1900, narrow()));
+    let many = vec![chunks()[0].clone(); 1000];
+    assert_eq!(small.filter(&bob(), &many).unwrap().len(), 1000);
+    assert_eq!(large.session(&bob()).unwrap().verdicts(&many).unwrap().len(), 1000);
+    assert_refused(large.filter(&bob(), &many), "limit", "its answers are larger than 32768 bytes");
 }
 
 #[test]

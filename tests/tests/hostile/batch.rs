@@ -424,3 +424,29 @@ fn an_instance_makes_way_before_its_dictionaries_fill_its_memory() {
         assert!(session.filter(&own).unwrap()[0].allow, "{number}");
     }
 }
+
+/// Fuel tells to the instruction what time only tells roughly.
+#[test]
+fn new_instances_in_one_call_have_one_budget() {
+    // A start of 60 000 instructions, and a batch of a few.
+    let start = "(local $left i32) (local.set $left (i32.const 10000))
+        (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+    let batch = Batch { wanted: vec![column(0, 0, CODES)], ..Batch::good() };
+    let manifest = Manifest { footprint: footprint(&[(&["a"], None)]), ..Manifest::good() };
+    let module = Module { start, manifest, ..Module::batching(batch) };
+    let runtime = Runtime::new(tamis_runtime::RuntimeConfig { fuel: true, cache: None }).unwrap();
+    let limits = Limits { memory: 4 << 20, fuel: Some(200_000), ..patient() };
+    let policy = tamis_runtime::Policy::load(&runtime, &module.component(), &limits).unwrap();
+    // Each fills the dictionaries of an instance.
+    let large = |number: usize| {
+        chunk(&format!(r#"{{"id":"c","attributes":{{"a":"{number}{}"}}}}"#, "x".repeat(300_000)))
+    };
+    let many: Vec<Chunk> = (0..10).map(large).collect();
+    assert_eq!(policy.filter(&bob(), &many[..2]).unwrap().len(), 2);
+    assert_refused(policy.filter(&bob(), &many), "limit", "its fuel of 200000");
+    // Of a new call it has all again.
+    let mut session = policy.session(&bob()).unwrap();
+    for one in many.chunks(1) {
+        assert!(session.filter(one).unwrap()[0].allow);
+    }
+}

@@ -218,3 +218,45 @@ fn components_are_counted_and_their_depth_is_measured() {
         assert_load_refused(component(&text), patient(), "artifact", message);
     }
 }
+
+/// What the compiler makes of a call from one component to another is nowhere in the bytes, and may be of any size; and it gives up over
+/// one that passes anything by memory.
+#[test]
+fn components_do_not_call_one_another() {
+    let calling = |passed: &str| {
+        component(&format!(
+            r#"(component
+                (component $inner
+                    (core module $m
+                        (memory (export "m") 1)
+                        (func (export "f") (param {passed}))
+                        (func (export "r") (param i32 i32 i32 i32) (result i32) (unreachable)))
+                    (core instance $i (instantiate $m))
+                    (func $f (param "x" {lifted})
+                        (canon lift (core func $i "f") (memory $i "m") (realloc (func $i "r"))))
+                    (export "f" (func $f)))
+                (instance $a (instantiate $inner))
+                (core module $memory (memory (export "m") 1))
+                (core instance $memory (instantiate $memory))
+                (core func $f (canon lower (func $a "f") (memory $memory "m")))
+                (core module $use (import "" "f" (func (param {passed}))))
+                (core instance (instantiate $use (with "" (instance (export "f" (func $f)))))))"#,
+            lifted = if passed == "i32" { "u32" } else { "string" },
+        ))
+    };
+    for passed in ["i32", "i32 i32"] {
+        assert_load_refused(calling(passed), patient(), "artifact", "components in it call one another");
+    }
+}
+
+#[test]
+fn functions_that_are_lifted_are_counted() {
+    let lifting = |count: usize| {
+        let lifted = r#"(func (canon lift (core func $i "f")))"#.repeat(count);
+        component(&format!(
+            r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)) {lifted})"#
+        ))
+    };
+    assert_load_refused(lifting(100), patient(), "artifact", "it does not export `tamis:policy/gates`");
+    assert_load_refused(lifting(101), patient(), "artifact", "at most 100 are allowed");
+}

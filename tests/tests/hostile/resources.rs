@@ -1,5 +1,7 @@
 //! Policies that use up time, fuel, memory or stack, and policies that give up.
 
+use std::time::Duration;
+
 use tamis_runtime::{Error, Limits, Policy, Runtime, RuntimeConfig};
 use tamis_tests::hostile::{FOREVER, Module, TRAP, with_instances};
 
@@ -124,6 +126,29 @@ fn a_function_that_takes_long_to_compile_is_refused() {
     let text = "bytes long; at most 32768 are allowed";
     assert_load_refused(long(32_768 - 3).component(), patient(), "artifact", text);
     assert_load_refused(long(40_000).component(), patient(), "artifact", text);
+}
+
+#[test]
+fn code_that_takes_long_to_compile_is_refused() {
+    let functions = |count: usize, instructions: usize| Module {
+        more: format!("(func {})", "(nop) ".repeat(instructions)).repeat(count).leak(),
+        ..Module::good()
+    };
+    load(functions(19_000, 1).component(), patient()).unwrap();
+    load(functions(65, 30_000).component(), patient()).unwrap();
+    for module in [functions(20_001, 1), functions(70, 30_000)] {
+        let text = "at most 20000 of 2097152 are allowed";
+        assert_load_refused(module.component(), patient(), "artifact", text);
+    }
+}
+
+#[test]
+fn limits_may_be_as_wide_as_the_host_is() {
+    let good = Module::good().component();
+    let unending = Limits { deadline: Duration::MAX, output: usize::MAX, memory: 64 << 20, ..patient() };
+    assert_allows(&load(good.clone(), unending).unwrap());
+    let wider = Limits { memory: (64 << 20) + 1, ..patient() };
+    assert_load_refused(good, wider, "host", "at most 67108864 can be had");
 }
 
 #[test]

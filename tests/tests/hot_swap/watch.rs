@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
 use tamis_runtime::{Digest, Error, PolicyHandle, Runtime, SelfTest, Watch};
@@ -292,6 +294,81 @@ fn a_self_test_that_panics_ends_no_watch() {
     soon("refused", || handle.last_error().is_some_and(|error| error.kind() == "self-test"));
     fs::write(&path, policy(3)).unwrap();
     soon("enforced", || serving(&handle) == 3);
+}
+
+#[test]
+fn a_preparation_that_panics_ends_no_watch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.wasm");
+    fs::write(&path, policy(1)).unwrap();
+    let handle = Arc::new(handle(1));
+    let prepare = |bytes| {
+        assert_ne!(bytes, policy(2), "2 is no good");
+        Ok(bytes)
+    };
+    let _watch = handle.watch_with(&path, prepare).unwrap();
+    fs::write(&path, policy(2)).unwrap();
+    soon("refused", || handle.last_error().is_some_and(|error| error.to_string().contains("2 is no good")));
+    assert_eq!(serving(&handle), 1);
+    fs::write(&path, policy(3)).unwrap();
+    soon("enforced", || serving(&handle) == 3);
+}
+
+/// Half a component is none, but half a text may be a policy of its own.
+#[test]
+fn a_text_is_read_once_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.txt");
+    fs::write(&path, "1").unwrap();
+    let handle = Arc::new(handle(1));
+    let (sender, read) = channel();
+    let prepare = move |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).unwrap();
+        sender.send(text.clone()).unwrap();
+        Ok(policy(text.parse().unwrap()))
+    };
+    let _watch = handle.watch_with(&path, prepare).unwrap();
+    assert_eq!(read.recv_timeout(LIMIT).unwrap(), "1");
+    let mut file = File::create(&path).unwrap();
+    for digit in ["2", "3", "4"] {
+        // Longer than a file has to lie still.
+        std::thread::sleep(Duration::from_millis(100));
+        file.write_all(digit.as_bytes()).unwrap();
+    }
+    drop(file);
+    soon("written whole", || serving(&handle) == 234);
+    assert_eq!(read.try_iter().collect::<Vec<_>>(), ["234"]);
+}
+
+#[test]
+fn a_pipe_in_place_of_the_file() {
+    let watched = Watched::new();
+    fs::remove_file(&watched.path).unwrap();
+    assert!(Command::new("mkfifo").arg(&watched.path).status().unwrap().success());
+    soon("a pipe", || {
+        watched.handle.last_error().is_some_and(|error| error.to_string().contains("not a file"))
+    });
+    let aside = watched.beside("policy.wasm.new");
+    fs::write(&aside, policy(2)).unwrap();
+    fs::rename(&aside, &watched.path).unwrap();
+    watched.soon_serves("a file again", 2);
+}
+
+#[test]
+fn a_file_that_never_lies_still() {
+    let watched = Watched::new();
+    fs::write(&watched.path, policy(2)).unwrap();
+    let file = File::options().append(true).open(&watched.path).unwrap();
+    let (begun, mut touched) = (Instant::now(), 0_u32);
+    while serving(&watched.handle) != 2 {
+        assert!(begun.elapsed() < LIMIT, "touched {touched} times");
+        // Twenty times between two looks at what serves.
+        for _ in 0..20 {
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(touched.into())).unwrap();
+            touched += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 #[test]

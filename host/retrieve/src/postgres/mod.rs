@@ -16,7 +16,7 @@ mod statements;
 use std::cell::RefCell;
 
 use ::postgres::Client;
-use tamis_core::Filter;
+use tamis_core::{Filter, Redaction};
 use tamis_dialect::{Dialect, Postgres as Language, PostgresAttributes, Translation};
 
 use self::connection::Connection;
@@ -92,5 +92,9 @@ impl VectorSource for PostgresSource {
             .map_err(|_| Error::Question("this connection is in the middle of another search".to_owned()))?;
         let pages = Pages::new(&self.table, connection, Ranking::new(&self.table, native, vector));
         Ok(Opened { candidates: Box::new(pages), widened })
+    }
+
+    fn withheld(&self, redaction: &Redaction) -> Redaction {
+        self.table.language.fields.withheld(redaction)
     }
 }

@@ -4,6 +4,7 @@
 //! every file is written by this module, and what is read is hashed and compared with what was written.
 
 mod record;
+mod room;
 mod trusted;
 
 use std::fs;
@@ -27,7 +28,7 @@ const FILE_MODE: u32 = 0o600;
 /// Compiled code is about five times as large as the largest component that is accepted.
 const MAX_FILE: u64 = 128 << 20;
 
-/// A folder of compiled policies that belongs to this user alone.
+/// A folder of compiled policies that belongs to this user alone. It holds 256 MiB at most; then those go that were stored first.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
@@ -99,6 +100,7 @@ impl Cache {
         if let Err(reason) = self.try_put(engine, digest, component, &path) {
             tracing::warn!(path = %path.display(), reason, "compiled policy not cached");
         }
+        room::make(&self.folder, room::MAX_FOLDER);
     }
 
     fn try_put(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tamis_contract::VERSION;
+use tamis_contract::{MAX_FOOTPRINT, VERSION};
 use tamis_core::extension::IpNetwork;
 use tamis_core::filter::{Attribute, Comparison, Filter, MAX_DEPTH, Operand, Test};
 use tamis_core::manifest::{FootprintAttribute, Manifest, PolicyInfo};
@@ -20,9 +20,6 @@ const MAX_UNFOLDED: usize = 32 << 20;
 
 /// What a node, a value or an operand takes up besides its text.
 const PART: usize = 64;
-
-/// Attributes in a footprint. Every one of them is read from every chunk; real policies have fewer than a hundred.
-const MAX_FOOTPRINT: usize = 1000;
 
 /// Values inside values nest at most this deep, as JSON does.
 const MAX_VALUE_DEPTH: usize = 128;

@@ -174,14 +174,14 @@ impl Coded {
                 let entity_type = chunk.entity_type();
                 dictionary.code(entity_type, size, |news| {
                     news.tagged_text(tag::TEXT, entity_type);
-                    entity_type.to_owned()
+                    (entity_type.to_owned(), entity_type.len())
                 })
             }
             Self::Ancestors(dictionary) => {
                 let ancestors = chunk.ancestors();
                 dictionary.code(ancestors, size, |news| {
                     value::uids(news, ancestors);
-                    ancestors.clone()
+                    (ancestors.clone(), 0)
                 })
             }
             Self::Tags(dictionary) => {
@@ -202,9 +202,11 @@ impl Coded {
 }
 
 #[cold]
-fn enter_tags(tags: &Attributes, news: &mut Writer) -> FieldsKey {
+fn enter_tags(tags: &Attributes, news: &mut Writer) -> (FieldsKey, usize) {
     value::value(news, &Value::Record(metadata::read_record(tags)));
-    FieldsKey(tags.clone())
+    let key = FieldsKey(tags.clone());
+    let size = key.size();
+    (key, size)
 }
 
 /// The state and the number of an attribute that is declared as a kind of number.

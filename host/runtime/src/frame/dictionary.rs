@@ -7,6 +7,8 @@ use tamis_contract::frame::Writer;
 
 /// What an entry takes up in a policy besides its bytes: the value, and what the policy concluded from it.
 pub(super) const ENTRY: usize = 128;
+/// A key in the host's memory is at most about so many times what a policy is told of it, if that can be read.
+const KEY: usize = 16;
 
 /// Codes by key. Keys come from whoever wrote the metadata, so the hasher is keyed anew for every dictionary.
 #[derive(Debug)]
@@ -26,20 +28,21 @@ impl<K> Default for Dictionary<K> {
 }
 
 impl<K: Eq + Hash> Dictionary<K> {
-    /// The code of `sought`. A new one gets the next code; `enter` writes its value and makes a key of it. `size` grows by what
-    /// that takes up in the policy.
+    /// The code of `sought`. A new one gets the next code; `enter` writes its value, makes a key of it and says how many bytes that takes
+    /// up. `size` grows by what it takes up in the policy.
     pub(super) fn code<Q: Equivalent<K> + Hash + ?Sized>(
         &mut self,
         sought: &Q,
         size: &mut usize,
-        enter: impl FnOnce(&mut Writer) -> K,
+        enter: impl FnOnce(&mut Writer) -> (K, usize),
     ) -> u32 {
         if let Some(code) = self.codes.get(sought) {
             return *code;
         }
         let before = self.news.bytes.len();
-        let key = enter(&mut self.news);
-        *size += self.news.bytes.len() - before + ENTRY;
+        let (key, held) = enter(&mut self.news);
+        // Of what cannot be read a policy is told only why, however large it is.
+        *size += (self.news.bytes.len() - before).max(held / KEY) + ENTRY;
         // Memory runs out long before the numbers do; a code beyond them is one that no dictionary holds.
         let code = u32::try_from(self.codes.len() + 1).unwrap_or(u32::MAX);
         self.codes.insert(key, code);

@@ -44,6 +44,20 @@ pub(super) struct Key(pub(super) Json);
 #[derive(Debug)]
 pub(super) struct FieldsKey(pub(super) Map<String, Json>);
 
+impl Key {
+    /// How many bytes it takes up, roughly.
+    pub(super) fn size(&self) -> usize {
+        size(&self.0)
+    }
+}
+
+impl FieldsKey {
+    /// How many bytes it takes up, roughly.
+    pub(super) fn size(&self) -> usize {
+        size_of_fields(&self.0)
+    }
+}
+
 impl Equivalent<Key> for Stored<'_> {
     #[inline]
     fn equivalent(&self, key: &Key) -> bool {
@@ -165,6 +179,20 @@ fn hash<H: Hasher>(json: &Json, state: &mut H) {
         }
         Json::Object(fields) => hash_fields(fields, state),
     }
+}
+
+fn size(json: &Json) -> usize {
+    size_of::<Json>()
+        + match json {
+            Json::String(text) => text.len(),
+            Json::Array(elements) => elements.iter().map(size).sum(),
+            Json::Object(fields) => size_of_fields(fields),
+            Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        }
+}
+
+fn size_of_fields(fields: &Map<String, Json>) -> usize {
+    fields.iter().map(|(name, json)| size_of::<String>() + name.len() + size(json)).sum()
 }
 
 fn hash_bool<H: Hasher>(value: bool, state: &mut H) {

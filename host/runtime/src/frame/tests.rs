@@ -306,6 +306,31 @@ fn a_frame_ends_with_its_rows_or_its_bytes() {
     assert_eq!(taken(&mut coder, &[long_id.clone(), long_id]), 1);
 }
 
+#[test]
+fn what_a_policy_is_told_little_of_takes_the_room_that_the_host_needs_for_it() {
+    let large = |id: usize| json!([id, "x".repeat(10_000)]);
+    let ill_typed = |id: usize| {
+        let mut chunk = Chunk::new("c");
+        chunk.attributes.insert("a".to_owned(), large(id));
+        chunk
+    };
+    let tagged = |id: usize| {
+        let mut chunk = Chunk::new("c");
+        chunk.tags.insert("t".to_owned(), json!([large(id), null]));
+        chunk
+    };
+    let columns = [Column::Codes(0, attribute("a", Some("String"))), Column::Tags];
+    for chunk in [&ill_typed as &dyn Fn(usize) -> Chunk, &tagged] {
+        let mut coder = Coder::new(&columns, 100_000);
+        let fitting = (0..1000).take_while(|id| {
+            let Part { frame, .. } = coder.code(&[chunk(*id)]).unwrap();
+            assert!(frame.len() < 200);
+            !coder.is_full()
+        });
+        assert!((10..200).contains(&fitting.count()));
+    }
+}
+
 /// The bytes of an example in `FRAME.md`: hexadecimal, then two spaces and what they say.
 fn example(number: usize) -> Vec<u8> {
     let text = include_str!("../../../../wit/FRAME.md");

@@ -57,10 +57,11 @@ impl Values {
 }
 
 #[cold]
-fn enter(stored: Stored<'_>, declared: Option<&Type>, news: &mut Writer) -> Key {
-    let json = stored.to_json();
-    if let Some(read) = metadata::read(&json, declared) {
+fn enter(stored: Stored<'_>, declared: Option<&Type>, news: &mut Writer) -> (Key, usize) {
+    let key = Key(stored.to_json());
+    if let Some(read) = metadata::read(&key.0, declared) {
         value::value(news, &read);
     }
-    Key(json)
+    let size = key.size();
+    (key, size)
 }

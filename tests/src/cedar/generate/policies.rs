@@ -17,6 +17,9 @@ const ANNOTATIONS: &[(&str, Option<&str>)] = &[
     ("if", None),
 ];
 
+/// What a permit shows is less these.
+const REDACTIONS: &[&str] = &["a", "b", "a, b", "text", "a.b, text", "a.c", "b, c, text"];
+
 /// A policy about a topic, though its scope may say less.
 pub(super) fn policy(choices: &mut Choices, scene: &Scene<'_>, topic: Topic<'_>) -> Policy {
     let model = scene.model;
@@ -31,6 +34,9 @@ pub(super) fn policy(choices: &mut Choices, scene: &Scene<'_>, topic: Topic<'_>)
     };
     if choices.chance(10) {
         policy.annotations.push(*choices.pick(ANNOTATIONS));
+    }
+    if policy.permits && choices.chance(20) {
+        policy.annotations.push(("redact", Some(*choices.pick(REDACTIONS))));
     }
     let mut author = Author::new(choices, scene, topic);
     for _ in 0..count {
