@@ -23,7 +23,8 @@ pub(crate) struct Gate {
     stored: Stored,
     pub(crate) read: Read,
     session: Session,
-    epoch: u64,
+    /// The change that set the request.
+    pub(crate) epoch: u64,
 }
 
 impl Gate {
@@ -47,8 +48,8 @@ impl Gate {
     }
 
     /// Fails if somebody else asks by now.
-    fn check_request(&self) -> Result<(), Error> {
-        if self.shared.access().is_at(self.epoch) { Ok(()) } else { Err(Error::RequestChanged) }
+    pub(crate) fn check_request(&self) -> Result<(), Error> {
+        self.shared.still(self.epoch)
     }
 
     /// What every row that may be read satisfies; `None` if there can be none.

@@ -138,6 +138,21 @@ fn a_request_that_changes_ends_statements_that_run() {
 }
 
 #[test]
+fn rows_that_were_decided_on_are_not_for_who_asks_next() {
+    for sql in ["SELECT id FROM docs", "SELECT body FROM docs WHERE level >= 0", "SELECT rowid, * FROM docs"]
+    {
+        let connection = protected();
+        let ticket = ask_as(&connection, &user("mary", "acme", 3));
+        let mut statement = connection.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        assert!(rows.next().unwrap().is_some(), "{sql}");
+        go_on_as(&connection, &user("gus", "globex", 3), &ticket);
+        let error = rows.next().unwrap_err().to_string();
+        assert!(error.contains("the request was changed"), "{sql}: {error}");
+    }
+}
+
+#[test]
 fn only_the_ticket_changes_the_request() {
     let connection = protected();
     let alice = user("alice", "acme", 3);
@@ -224,11 +239,14 @@ fn a_policy_that_is_not_good_changes_nothing() {
         ("permit(", "NULL", "does not compile"),
         ("permit(principal, action, resource) when { resource.tenent == 1 };", "?", "tenent"),
         ("", "'entity'", "does not compile"),
+        ("policies/rag.cedar", "NULL", "this is the name of a file"),
+        ("rag.wasm", "NULL", "this is the name of a file"),
     ] {
         let schema =
             if schema == "?" { format!("'{}'", SCHEMA.replace('\'', "''")) } else { schema.to_owned() };
         refused(&connection, &format!("SELECT tamis_load('bad', '{policy}', {schema})"), message);
     }
+    refused(&connection, "SELECT tamis_load('bad', CAST('permit' AS BLOB))", "Cedar is text");
     refused(&connection, "SELECT tamis_load('bad', 5)", "a component (BLOB) or Cedar text");
     refused(&connection, "SELECT tamis_load('bad', NULL)", "a component (BLOB) or Cedar text");
     refused(&connection, "SELECT tamis_load('bad', x'00', 'entity User;')", "with Cedar text only");
