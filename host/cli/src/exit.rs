@@ -36,11 +36,17 @@ pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
                 Some(tamis_compiler::Error::Source(problems)) => {
                     problems.0.iter().for_each(crate::source::show)
                 }
-                _ => eprintln!("error: {error:#}"),
+                _ => crate::output::note!("error: {}", in_words(&error)),
             }
             ExitCode::from(if is_invalid_policy(&error) { INVALID_POLICY } else { ERROR })
         }
     }
+}
+
+/// The error and its causes, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    let said = |text: String, cause: String| if text.contains(&cause) { text } else { text + ": " + &cause };
+    error.chain().map(ToString::to_string).reduce(said).unwrap_or_default()
 }
 
 fn is_invalid_policy(error: &anyhow::Error) -> bool {

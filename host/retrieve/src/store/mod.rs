@@ -52,7 +52,7 @@ impl Store {
     /// Opens a database that exists, to search it.
     ///
     /// # Errors
-    /// As [`Store::create`], and if there is none.
+    /// As [`Store::create`], and if there is none, or the file is empty.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
             let message = "there is no such database; `tamis index` makes one".to_owned();
@@ -67,10 +67,18 @@ impl Store {
         // To SQLite an empty name, `:memory:` and `file:…` are no files; an absolute path is always one.
         let file = std::path::absolute(path)
             .map_err(|error| Error::Store { path: name.clone(), message: error.to_string() })?;
+        let make = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
+        let unusable = |message: &str| Error::Store { path: name.clone(), message: message.to_owned() };
+        if file.is_dir() {
+            return Err(unusable("this is a folder; a database is a file"));
+        }
+        if file.parent().is_some_and(|folder| !folder.exists()) {
+            return Err(unusable("there is no such folder"));
+        }
         let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(Error::sqlite(&name))?;
         connection.busy_timeout(BUSY).map_err(Error::sqlite(&name))?;
-        schema::prepare(&connection).map_err(|problem| problem.at(&name))?;
+        schema::prepare(&connection, make).map_err(|problem| problem.at(&name))?;
         Ok(Self { connection, path: name })
     }
 
