@@ -45,7 +45,13 @@ pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
 
 /// The error and its causes, each said once.
 fn in_words(error: &anyhow::Error) -> String {
-    let said = |text: String, cause: String| if text.contains(&cause) { text } else { text + ": " + &cause };
+    // SQLite says the same once more, with a number.
+    let plain = |cause: &str| match cause.strip_prefix("Error code ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, rest)) => rest.to_owned(),
+        None => cause.to_owned(),
+    };
+    let said =
+        |text: String, cause: String| if text.contains(&plain(&cause)) { text } else { text + ": " + &cause };
     error.chain().map(ToString::to_string).reduce(said).unwrap_or_default()
 }
 

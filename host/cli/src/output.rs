@@ -47,7 +47,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     // As for any new file: less what the umask says.
     let mode = Permissions::from_mode(0o666);
-    let mut aside = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
+    let aside = tempfile::Builder::new().permissions(mode).tempfile_in(folder);
+    // The name that it was to have says nothing to anyone.
+    let mut aside = aside.map_err(|error| io::Error::from(error.kind()))?;
     aside.write_all(bytes)?;
     aside.persist(&path).map(|_| ()).map_err(|error| error.error)
 }

@@ -162,6 +162,11 @@ fn a_file_of_the_wrong_kind_is_named_with_what_is_wanted() {
             1,
             "empty.sqlite: the file is empty",
         ),
+        (
+            "search --db noise --policy p.cedar --request alice.json --text x",
+            1,
+            "error: noise: file is not a database\n",
+        ),
         ("search --db . --policy p.cedar --request alice.json --text x", 1, ".: this is a folder"),
         (
             "index --db no/d.sqlite --policy p.cedar --request alice.json --chunks c.jsonl",

@@ -293,7 +293,7 @@ fn check_read_only(folder: &Path) {
 
     // A store in a folder that cannot be written to is not even opened: readers share memory through a file beside it.
     for (name, message) in [
-        ("folder/chunks.sqlite", "attempt to write a readonly database"),
+        ("folder/chunks.sqlite", "its folder cannot be written to"),
         ("folder/other.sqlite", "unable to open database file"),
     ] {
         let path = folder.join(name);
