@@ -61,8 +61,16 @@ impl Layout {
         }
     }
 
-    /// What a policy reads here. Fails if it needs what the table has not.
+    /// What a policy reads here. Fails if it needs what the table has not, or says that it redacts a text that nobody has named.
     pub(crate) fn read(&self, manifest: &Manifest) -> Result<Read, Error> {
+        if self.text.is_none() && redacts_text(manifest) {
+            let message = format!(
+                "the policy `{}` redacts the text, and no column is named for it: \
+                 `tamis_protect(table, policy, '{{\"text\": \"…\"}}')` does",
+                self.policy
+            );
+            return Err(Error::table(&self.table, message));
+        }
         let mut read = Read { attributes: Vec::new(), columns: BTreeSet::new() };
         read.columns.extend([self.id, self.parents].into_iter().flatten());
         if let Place::Json(column) = self.attributes {
@@ -134,6 +142,11 @@ impl Layout {
         Some(chunk)
     }
 
+    /// Whether it is known where all that the policy withholds is. An attribute without a column is not there; a text may be in any.
+    pub(crate) fn can_withhold(&self, redaction: &Redaction) -> bool {
+        self.text.is_some() || !redaction.text
+    }
+
     /// Takes from a row what the policy withholds.
     pub(crate) fn redact(&self, row: &mut Row, mut chunk: Chunk, redaction: &Redaction) {
         let mut withhold = |column: usize, instead: Value| {
@@ -165,6 +178,14 @@ impl Layout {
             generated.for_each(|(index, _)| withhold(index, Value::Null));
         }
     }
+}
+
+/// Whether a policy says that it redacts the text, as Cedar's do by `@redact("salary, text")`.
+fn redacts_text(manifest: &Manifest) -> bool {
+    let annotations = manifest.policies.iter().flat_map(|policy| &policy.annotations);
+    let mut redacted =
+        annotations.filter(|(name, _)| name == "redact").flat_map(|(_, names)| names.split(','));
+    redacted.any(|name| name.trim() == "text")
 }
 
 fn reading(declared: &str, entry: &FootprintAttribute) -> Reading {

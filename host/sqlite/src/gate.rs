@@ -73,7 +73,7 @@ impl Gate {
         let decisions = self.session.filter(&chunks).map_err(|error| self.stored.failed(error))?;
         let mut allowed = Vec::new();
         for ((mut row, chunk), decision) in rows.into_iter().zip(chunks).zip(decisions) {
-            if decision.allow {
+            if decision.allow && self.layout.can_withhold(&decision.redaction) {
                 self.layout.redact(&mut row, chunk, &decision.redaction);
                 allowed.push(row);
             }

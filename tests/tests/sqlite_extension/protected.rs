@@ -1,6 +1,9 @@
 //! Protected tables: who sees and writes what, and what becomes of the table.
 
 use rusqlite::Connection;
+use tamis_tests::hostile::Module;
+use tamis_tests::hostile::abi::Abi;
+use tamis_tests::hostile::answers::Decision;
 use tempfile::TempDir;
 
 use super::*;
@@ -72,6 +75,36 @@ fn what_is_withheld_is_withheld_wherever_it_is_asked_for() {
     // Who may not see it changes something else, and it stays.
     connection.execute("UPDATE docs SET body = 'new' WHERE id = 1", []).unwrap();
     assert_eq!(unprotected_rows(connection, "SELECT salary FROM docs WHERE id = 1"), integers(&[100]));
+}
+
+#[test]
+fn a_text_that_is_to_be_withheld_must_be_known() {
+    let connection = memory();
+    connection.execute_batch(TABLE).unwrap();
+    let policy = r#"@redact("salary, text") permit(principal, action, resource);"#;
+    load(&connection, "rag", policy);
+    let message = "the policy `rag` redacts the text, and no column is named for it";
+    refused(&connection, "SELECT tamis_protect('docs', 'rag')", message);
+    protect(&connection, "docs", "rag", r#"{"text":"body"}"#);
+    for table in ["other", "third", "fourth"] {
+        connection.execute_batch(&format!("CREATE TABLE {table} AS SELECT 1 AS id, 'text' AS body")).unwrap();
+    }
+    load(&connection, "other", EVERYBODY);
+    protect(&connection, "other", "other", "{}");
+    let sql = format!("SELECT tamis_load('other', '{policy}')");
+    refused(&connection, &sql, "the policy `other` redacts the text, and no column is named for it");
+    // A policy need not say beforehand what it withholds: then it shows no row.
+    let decision = Decision { redact_text: Abi::U8(1), ..Decision::allow() };
+    let component = Module { decision, ..Module::good() }.component();
+    connection.query_row("SELECT tamis_load('silent', ?)", [component], |_| Ok(())).unwrap();
+    protect(&connection, "third", "silent", "{}");
+    protect(&connection, "fourth", "silent", r#"{"text":"body"}"#);
+    ask_as(&connection, &user("bob", "acme", 1));
+    assert_eq!(column(&connection, "SELECT count(body) + count(salary) FROM docs"), integers(&[0]));
+    assert_eq!(column(&connection, "SELECT count(*) FROM docs"), integers(&[7]));
+    assert_eq!(column(&connection, "SELECT body FROM other"), [Value::Text("text".to_owned())]);
+    assert_eq!(column(&connection, "SELECT body FROM third"), []);
+    assert_eq!(column(&connection, "SELECT body FROM fourth"), [Value::Null]);
 }
 
 /// What a database in memory holds, whoever may read it.
