@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Number, Value as Json, json};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Attributes, Chunk, EntityUid, Manifest, Redaction, Type, input};
+use tamis_runtime::Policy;
 
 use crate::error::Error;
 use crate::layout::{Layout, Place};
@@ -61,16 +62,10 @@ impl Layout {
         }
     }
 
-    /// What a policy reads here. Fails if it needs what the table has not, or says that it redacts a text that nobody has named.
-    pub(crate) fn read(&self, manifest: &Manifest) -> Result<Read, Error> {
-        if self.text.is_none() && redacts_text(manifest) {
-            let message = format!(
-                "the policy `{}` redacts the text, and no column is named for it: \
-                 `tamis_protect(table, policy, '{{\"text\": \"…\"}}')` does",
-                self.policy
-            );
-            return Err(Error::table(&self.table, message));
-        }
+    /// What a policy reads here. Fails if it needs what the table has not, or what nobody has named.
+    pub(crate) fn read(&self, policy: &Policy) -> Result<Read, Error> {
+        self.check_named(policy)?;
+        let manifest = policy.manifest();
         let mut read = Read { attributes: Vec::new(), columns: BTreeSet::new() };
         read.columns.extend([self.id, self.parents].into_iter().flatten());
         if let Place::Json(column) = self.attributes {
@@ -103,6 +98,28 @@ impl Layout {
         let message =
             format!("the policy `{}` reads {}, of which it has no column", self.policy, missing.join(", "));
         Err(Error::table(&self.table, message))
+    }
+
+    /// Fails if the policy goes by something that is no attribute, and nothing says which column that is. Without the folders of a row
+    /// a rule that forbids because of one would forbid nothing.
+    fn check_named(&self, policy: &Policy) -> Result<(), Error> {
+        // What was compiled from a text says no more than it reads; policies in other languages want all that they could look at.
+        let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+        let named = |option: &str| {
+            format!(
+                "and no column is named for it: `tamis_protect(table, policy, '{{\"{option}\": \"…\"}}')` does"
+            )
+        };
+        let lack = if self.text.is_none() && redacts_text(policy.manifest()) {
+            format!("redacts the text, {}", named("text"))
+        } else if self.parents.is_none() && says && policy.reads_ancestors() {
+            format!("reads in which folders a chunk is, {}", named("parents"))
+        } else if says && policy.reads_tags() {
+            "reads the tags of a chunk, which no table has".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::table(&self.table, format!("the policy `{}` {lack}", self.policy)))
     }
 
     /// The chunk that a row is; `None` if it is none, which nobody may read.

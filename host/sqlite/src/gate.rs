@@ -41,7 +41,7 @@ impl Gate {
     fn new(shared: &Arc<Shared>, layout: &Arc<Layout>, action: &str) -> Result<Self, Error> {
         let (request, epoch) = shared.access().request()?;
         let stored = policies::find(shared, &layout.schema, &layout.policy)?;
-        let read = layout.read(stored.policy.manifest())?;
+        let read = layout.read(&stored.policy)?;
         let request = Arc::unwrap_or_clone(request).with_action(action);
         let session = stored.policy.session(&request);
         Ok(Self { shared: Arc::clone(shared), layout: Arc::clone(layout), stored, read, session, epoch })

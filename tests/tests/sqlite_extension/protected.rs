@@ -107,6 +107,37 @@ fn a_text_that_is_to_be_withheld_must_be_known() {
     assert_eq!(column(&connection, "SELECT body FROM fourth"), [Value::Null]);
 }
 
+#[test]
+fn folders_that_a_policy_reads_must_be_known() {
+    let connection = memory();
+    let create = r#"CREATE TABLE docs AS SELECT 1 AS id, '[{"type":"Folder","id":"secret"}]' AS folders"#;
+    connection.execute_batch(create).unwrap();
+    let load = |name: &str, policy: &str| {
+        try_column(&connection, "SELECT tamis_load(?, ?)", [name, policy])
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let permit = "permit(principal, action, resource); ";
+    load("rag", &format!("{permit} forbid(principal, action, resource in Folder::\"secret\");")).unwrap();
+    load(
+        "tags",
+        &format!("{permit} forbid(principal, action, resource) when {{ resource.hasTag(\"secret\") }};"),
+    )
+    .unwrap();
+    // Else it would forbid nothing.
+    refused(&connection, "SELECT tamis_protect('docs', 'rag')", "reads in which folders a chunk is");
+    refused(&connection, "SELECT tamis_protect('docs', 'tags')", "reads the tags of a chunk");
+    load("swapped", permit).unwrap();
+    connection.execute_batch("CREATE TABLE other AS SELECT 1 AS id").unwrap();
+    protect(&connection, "other", "swapped", "{}");
+    let error = load("swapped", "permit(principal, action, resource in Folder::\"open\");").unwrap_err();
+    assert!(error.contains("table `other`: the policy `swapped` reads in which folders"), "{error}");
+    protect(&connection, "docs", "rag", r#"{"parents":"folders"}"#);
+    ask_as(&connection, &user("bob", "acme", 1));
+    assert_eq!(column(&connection, "SELECT id FROM docs"), []);
+    assert_eq!(column(&connection, "SELECT id FROM other"), integers(&[1]));
+}
+
 /// What a database in memory holds, whoever may read it.
 fn unprotected_rows(mut connection: Connection, sql: &str) -> Vec<Value> {
     let bytes = connection.serialize("main").unwrap();
