@@ -1,6 +1,7 @@
 //! Rows as chunks: what a policy reads of them, and what it withholds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rusqlite::types::Value;
 use serde::Deserialize;
@@ -26,6 +27,36 @@ pub(crate) struct Read {
     attributes: Vec<(String, usize, Reading)>,
     /// All columns that are needed to decide.
     pub(crate) columns: BTreeSet<usize>,
+}
+
+/// What a policy says that it goes by, besides attributes: ids, ancestors, tags. Only what was compiled from a text says no more than it
+/// reads; policies in other languages want all that they could look at.
+pub(crate) fn facts(policy: &Policy) -> Vec<Fact> {
+    let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+    let read = [
+        (Fact::Id, policy.reads_ids()),
+        (Fact::Folders, policy.reads_ancestors()),
+        (Fact::Tags, policy.reads_tags()),
+    ];
+    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
+}
+
+/// Something of a chunk that is no attribute. Where it is not known, a rule that forbids because of it would forbid nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Id,
+    Folders,
+    Tags,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "the id of a chunk",
+            Self::Folders => "in which folders a chunk is",
+            Self::Tags => "the tags of a chunk",
+        })
+    }
 }
 
 /// A stored row, as far as it was asked for.
@@ -100,11 +131,9 @@ impl Layout {
         Err(Error::table(&self.table, message))
     }
 
-    /// Fails if the policy goes by something that is no attribute, and nothing says which column that is. Without the folders of a row
-    /// a rule that forbids because of one would forbid nothing.
+    /// Fails if the policy goes by something that is no attribute, and nothing says which column that is.
     fn check_named(&self, policy: &Policy) -> Result<(), Error> {
-        // What was compiled from a text says no more than it reads; policies in other languages want all that they could look at.
-        let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+        let reads = facts(policy);
         let named = |option: &str| {
             format!(
                 "and no column is named for it: `tamis_protect(table, policy, '{{\"{option}\": \"…\"}}')` does"
@@ -112,10 +141,10 @@ impl Layout {
         };
         let lack = if self.text.is_none() && redacts_text(policy.manifest()) {
             format!("redacts the text, {}", named("text"))
-        } else if self.parents.is_none() && says && policy.reads_ancestors() {
-            format!("reads in which folders a chunk is, {}", named("parents"))
-        } else if says && policy.reads_tags() {
-            "reads the tags of a chunk, which no table has".to_owned()
+        } else if self.parents.is_none() && reads.contains(&Fact::Folders) {
+            format!("reads {}, {}", Fact::Folders, named("parents"))
+        } else if reads.contains(&Fact::Tags) {
+            format!("reads {}, which no table has", Fact::Tags)
         } else {
             return Ok(());
         };

@@ -47,6 +47,24 @@ fn a_policy_decides_on_metadata() {
 }
 
 #[test]
+fn what_cannot_be_said_of_a_chunk_is_not_decided_on() {
+    let connection = memory();
+    for (name, forbidden) in [
+        ("ids", r#"forbid(principal, action, resource == Chunk::"secret")"#),
+        ("folders", r#"forbid(principal, action, resource in Folder::"secret")"#),
+        ("tags", r#"forbid(principal, action, resource) when { resource.hasTag("secret") }"#),
+    ] {
+        let policy = format!("permit(principal, action, resource); {forbidden};");
+        connection.query_row("SELECT tamis_load(?, ?)", [name, &policy], |_| Ok(())).unwrap();
+    }
+    ask_as(&connection, &user("bob", "acme", 1));
+    for name in ["ids", "folders", "tags"] {
+        let error = allowed(&connection, name, "{}").unwrap_err().to_string();
+        assert!(error.contains("which `tamis_allowed` is not told"), "{error}");
+    }
+}
+
+#[test]
 fn without_a_request_or_a_policy_nothing_is_allowed() {
     let connection = memory();
     refused(&connection, "SELECT tamis_allowed('rag', '{}')", "no request is set");
