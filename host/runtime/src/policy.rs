@@ -217,6 +217,12 @@ impl Policy {
         self.shared.columns.is_some()
     }
 
+    /// Whether it wants no more of a chunk than it reads, as all do that were compiled from a text. Those in other languages want whatever they
+    /// could look at.
+    pub fn wants_what_it_reads(&self) -> bool {
+        self.has_batch() && !self.manifest().source_digest.is_empty()
+    }
+
     /// Whether it may decide otherwise on a chunk because of its id. One that decides on batches says which columns it wants.
     pub fn reads_ids(&self) -> bool {
         self.wants(&Column::Id)

@@ -29,10 +29,9 @@ pub(crate) struct Read {
     pub(crate) columns: BTreeSet<usize>,
 }
 
-/// What a policy says that it goes by, besides attributes: ids, ancestors, tags. Only what was compiled from a text says no more than it
-/// reads; policies in other languages want all that they could look at.
+/// What a policy goes by, besides attributes; nothing of one that does not say it.
 pub(crate) fn facts(policy: &Policy) -> Vec<Fact> {
-    let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+    let says = policy.wants_what_it_reads();
     let read = [
         (Fact::Id, policy.reads_ids()),
         (Fact::Folders, policy.reads_ancestors()),
