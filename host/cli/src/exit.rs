@@ -52,7 +52,8 @@ fn in_words(error: &anyhow::Error) -> String {
     };
     let said =
         |text: String, cause: String| if text.contains(&plain(&cause)) { text } else { text + ": " + &cause };
-    error.chain().map(ToString::to_string).reduce(said).unwrap_or_default()
+    let text = error.chain().map(ToString::to_string).reduce(said).unwrap_or_default();
+    text.lines().map(crate::output::printable).collect::<Vec<_>>().join("\n")
 }
 
 fn is_invalid_policy(error: &anyhow::Error) -> bool {

@@ -10,6 +10,7 @@ use tamis_core::{Chunk, Filter, InputError, Request};
 use tamis_runtime::{Cache, Limits, PolicyHandle, Runtime, RuntimeConfig};
 
 use crate::args::{HostArgs, PolicyArgs};
+use crate::output;
 use crate::source::{self, Validation};
 
 /// A longer line is refused before it is parsed: a chunk with 8 192 numbers and a page of text has some 200 KB.
@@ -160,7 +161,10 @@ impl Lines {
         while let Some(line) = self.next(Chunk::from_json)? {
             match line.parsed {
                 Ok(chunk) => chunks.push(chunk),
-                Err(error) => unreadable(&format!("{}:{}: {error}", self.name, line.number)),
+                Err(error) => {
+                    let error = output::printable(&error.to_string());
+                    unreadable(&format!("{}:{}: {error}", self.name, line.number));
+                }
             }
         }
         Ok(chunks)

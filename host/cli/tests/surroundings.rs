@@ -217,6 +217,23 @@ fn what_documents_hold_does_not_command_the_terminal() {
 }
 
 #[test]
+fn what_is_said_of_documents_does_not_command_the_terminal_either() {
+    let desk = desk();
+    desk.write("odd.jsonl", "{\"id\":\"a\",\"\\u001b]0;owned\\u0007\":1}\n");
+    for words in [
+        "filter --policy p.cedar --request alice.json --chunks odd.jsonl",
+        "index --db d.sqlite --policy p.cedar --request alice.json --chunks odd.jsonl",
+        "eval --policy p.cedar --requests odd.jsonl",
+        "filter --policy p.cedar --request odd.jsonl",
+        "match --filter odd.jsonl --chunks odd.jsonl",
+    ] {
+        let ran = desk.run(words);
+        assert!(ran.code == 1 && ran.err.contains("odd.jsonl"), "{words}: {}", ran.err);
+        assert!(!ran.err.replace('\n', "").contains(char::is_control), "{words}: {:?}", ran.err);
+    }
+}
+
+#[test]
 fn a_log_that_nobody_looks_at_has_no_colours() {
     let desk = desk();
     let ran = Ran::of(&desk.command(FILTER).env("XDG_CACHE_HOME", "/dev/null/none").output().unwrap());

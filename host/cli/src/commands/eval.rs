@@ -29,7 +29,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
         });
         let decision = decided.unwrap_or_else(|error| {
             failed += 1;
-            output::note!("{}:{}: {error:#}", lines.name, line.number);
+            output::note!("{}:{}: {}", lines.name, line.number, output::printable(&format!("{error:#}")));
             Decision::default()
         });
         if decision.allow {

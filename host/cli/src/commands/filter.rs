@@ -80,7 +80,7 @@ fn write(
         }
         (Err(error), _) => {
             counts.unreadable += 1;
-            output::note!("{name}:{}: {error}", line.number);
+            output::note!("{name}:{}: {}", line.number, output::printable(&error.to_string()));
             if args.explain {
                 let errors = [error.to_string()];
                 let place = line.number;

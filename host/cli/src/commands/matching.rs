@@ -22,7 +22,7 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
             Ok(_) => {}
             Err(error) => {
                 unreadable += 1;
-                output::note!("{}:{}: {error}", lines.name, line.number);
+                output::note!("{}:{}: {}", lines.name, line.number, output::printable(&error.to_string()));
             }
         }
     }

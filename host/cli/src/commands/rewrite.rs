@@ -29,7 +29,10 @@ pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
     let query = Query { collection: args.collection.clone(), k: args.k };
     let rewrite = handle.rewrite(&request, &query)?.value;
     for error in &rewrite.errors {
-        output::note!("policy error in {}: {}", error.policy, error.message);
+        output::note!(
+            "{}",
+            output::printable(&format!("policy error in {}: {}", error.policy, error.message))
+        );
     }
     let translation = translate(&rewrite, &args.emit, fields)?;
     if args.explain {
