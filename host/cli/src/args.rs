@@ -223,13 +223,16 @@ pub(crate) struct ByArgs {
     pub(crate) text: Option<String>,
 }
 
-/// Times are of this machine and this moment; instructions are those that the policy runs, and the same everywhere. For CI, save
-/// a run with the policy that serves, and compare each change with it:
-///
-///   tamis bench --policy old.cedar --request r.json --chunks c.jsonl --save served.json
-///   tamis bench --policy new.cedar --request r.json --chunks c.jsonl --compare served.json --fail-over 10% --judge instructions
+/// Follows the options in `tamis bench --help`.
+const BENCH: &str = "\
+Times are of this machine and this moment; instructions are those that the policy runs, and the same everywhere. For CI, save
+a run with the policy that serves, and compare each change with it:
+
+  tamis bench --policy old.cedar --request r.json --chunks c.jsonl --save served.json
+  tamis bench --policy new.cedar --request r.json --chunks c.jsonl --compare served.json --fail-over 10% --judge instructions";
+
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = BENCH)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) asked: AskedArgs,
@@ -328,23 +331,26 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Format,
 }
 
-/// A file of tests is YAML:
-///
-///   policy: policy.cedar            (beside the file; or --policy)
-///   schema: policy.cedarschema      (or --schema)
-///   requests:
-///     alice: {subject: {type: User, id: alice, properties: {clearance: 2}}, action: {name: retrieve}}
-///   chunks:
-///     plan: {attributes: {level: 1}}
-///     merger: {attributes: {level: 3}}
-///   tests:
-///     - name: people read what their clearance allows
-///       request: alice
-///       expect: {plan: allow, merger: {decision: deny, reasons: []}}
-///
-/// An expectation is `allow`, `deny`, or a mapping with `decision` and any of `reasons`, `errors` and `redact`.
+/// Follows the options in `tamis test --help`.
+const TEST: &str = "\
+A file of tests is YAML:
+
+  policy: policy.cedar            # beside the file; or --policy
+  schema: policy.cedarschema      # or --schema
+  requests:
+    alice: {subject: {type: User, id: alice, properties: {clearance: 2}}, action: {name: retrieve}}
+  chunks:
+    plan: {attributes: {level: 1}}
+    merger: {attributes: {level: 3}}
+  tests:
+    - name: people read what their clearance allows
+      request: alice
+      expect: {plan: allow, merger: {decision: deny, reasons: []}}
+
+An expectation is `allow`, `deny`, or a mapping with `decision` and any of `reasons`, `errors` and `redact`.";
+
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = TEST)]
 pub(crate) struct TestArgs {
     /// Files of tests
     #[arg(required = true, value_name = "TESTS.yaml")]
@@ -387,7 +393,7 @@ pub(crate) struct BuildArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Keep the database, the policies, their schema and the requests in this folder, to try the other commands on
+    /// Keep the database, the policy, its schema and the requests in this folder, to try the other commands on
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// Which question to ask: 1 to 24, or your own words

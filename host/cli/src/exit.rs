@@ -36,11 +36,24 @@ pub(crate) fn code(result: anyhow::Result<Outcome>) -> ExitCode {
                 Some(tamis_compiler::Error::Source(problems)) => {
                     problems.0.iter().for_each(crate::source::show)
                 }
-                _ => eprintln!("error: {error:#}"),
+                _ => crate::output::note!("error: {}", in_words(&error)),
             }
             ExitCode::from(if is_invalid_policy(&error) { INVALID_POLICY } else { ERROR })
         }
     }
+}
+
+/// The error and its causes, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    // SQLite says the same once more, with a number.
+    let plain = |cause: &str| match cause.strip_prefix("Error code ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, rest)) => rest.to_owned(),
+        None => cause.to_owned(),
+    };
+    let said =
+        |text: String, cause: String| if text.contains(&plain(&cause)) { text } else { text + ": " + &cause };
+    let text = error.chain().map(ToString::to_string).reduce(said).unwrap_or_default();
+    text.lines().map(crate::output::printable).collect::<Vec<_>>().join("\n")
 }
 
 fn is_invalid_policy(error: &anyhow::Error) -> bool {

@@ -10,6 +10,7 @@ use tamis_core::{Chunk, Filter, InputError, Request};
 use tamis_runtime::{Cache, Limits, PolicyHandle, Runtime, RuntimeConfig};
 
 use crate::args::{HostArgs, PolicyArgs};
+use crate::output;
 use crate::source::{self, Validation};
 
 /// A longer line is refused before it is parsed: a chunk with 8 192 numbers and a page of text has some 200 KB.
@@ -46,7 +47,25 @@ pub(crate) fn policy_with(args: &PolicyArgs, validation: Validation) -> Result<P
 
 /// Reads a whole text file.
 pub(crate) fn text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+    let place = || path.display().to_string();
+    let bytes = std::fs::read(path).with_context(place)?;
+    if bytes.starts_with(source::WASM) {
+        bail!(
+            "{}: it is WebAssembly; what is wanted here is text, such as the source that it was compiled from",
+            place()
+        );
+    }
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&error)).with_context(place)?;
+    Ok(unmarked(&text).to_owned())
+}
+
+fn not_utf8(error: &std::string::FromUtf8Error) -> InputError {
+    InputError::new("", format!("is not UTF-8: {}", error.utf8_error()))
+}
+
+/// The text without the mark that some editors put in front of it.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Reads a request for the gates.
@@ -111,12 +130,14 @@ impl Lines {
             }
             let number = self.number;
             let line = match String::from_utf8(bytes) {
-                Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => Line { number, parsed: parse(text.trim()), text: text.trim().to_owned() },
-                Err(error) => {
-                    let parsed = Err(InputError::new("", format!("is not UTF-8: {}", error.utf8_error())));
-                    Line { number, text: String::new(), parsed }
+                Ok(text) => {
+                    let text = if number == 1 { unmarked(&text) } else { &text }.trim();
+                    if text.is_empty() {
+                        continue;
+                    }
+                    Line { number, parsed: parse(text), text: text.to_owned() }
                 }
+                Err(error) => Line { number, text: String::new(), parsed: Err(not_utf8(&error)) },
             };
             return Ok(Some(line));
         }
@@ -140,7 +161,10 @@ impl Lines {
         while let Some(line) = self.next(Chunk::from_json)? {
             match line.parsed {
                 Ok(chunk) => chunks.push(chunk),
-                Err(error) => unreadable(&format!("{}:{}: {error}", self.name, line.number)),
+                Err(error) => {
+                    let error = output::printable(&error.to_string());
+                    unreadable(&format!("{}:{}: {error}", self.name, line.number));
+                }
             }
         }
         Ok(chunks)

@@ -10,14 +10,16 @@ mod source;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 
+/// What is logged if nothing else is asked for.
+const LOGGED: &str = "warn";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TAMIS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    log();
     let result = match &cli.command {
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Filter(args) => commands::filter::run(args),
@@ -34,4 +36,20 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(args),
     };
     exit::code(result)
+}
+
+/// Has what the libraries log go to standard error, as much of it as `TAMIS_LOG` says.
+fn log() {
+    let wanted = std::env::var("TAMIS_LOG").unwrap_or_else(|_| LOGGED.to_owned());
+    let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
+        output::note!("TAMIS_LOG is not used: {error}");
+        EnvFilter::new(LOGGED)
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::coloured(&std::io::stderr()))
+        .log_internal_errors(false)
+        .without_time()
+        .init();
 }

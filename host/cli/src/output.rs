@@ -1,6 +1,8 @@
 //! Writing for people: aligned tables, colour only on a terminal.
 
+use std::fs::{self, Permissions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -20,13 +22,36 @@ pub(crate) fn line(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Puts a file in place of the one at `path`, if any. It is written aside and renamed: whoever watches the file never sees
-/// half of it.
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic where nobody can read it.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::output::write_note(format_args!($($text)*)) };
+}
+pub(crate) use note;
+
+/// For [`note!`].
+pub(crate) fn write_note(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Puts a file in place of the one at `path`, or where a link there leads. It is written aside and renamed: whoever watches the file never
+/// sees half of it. What is no file, such as `/dev/null`, is written to and stays what it is.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = path.with_extension("tmp");
-    std::fs::write(&aside, bytes)
-        .and_then(|()| std::fs::rename(&aside, path))
-        .with_context(|| path.display().to_string())
+    replace(path, bytes).with_context(|| path.display().to_string())
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return fs::write(&path, bytes);
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    // As for any new file: less what the umask says.
+    let mode = Permissions::from_mode(0o666);
+    let aside = tempfile::Builder::new().permissions(mode).tempfile_in(folder);
+    // The name that it was to have says nothing to anyone.
+    let mut aside = aside.map_err(|error| io::Error::from(error.kind()))?;
+    aside.write_all(bytes)?;
+    aside.persist(&path).map(|_| ()).map_err(|error| error.error)
 }
 
 /// A table with a header; columns are as wide as their widest cell.
@@ -41,7 +66,7 @@ impl Table {
     }
 
     pub(crate) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(|cell| printable(&cell.into())).collect());
     }
 
     /// The table as text, every line indented by two spaces.
@@ -66,8 +91,18 @@ impl Table {
     }
 }
 
+/// Whether colours are wanted there: on a terminal, unless `NO_COLOR` says otherwise (<https://no-color.org>).
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn styled(text: &str, code: &str) -> String {
-    if io::stdout().is_terminal() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    if coloured(&io::stdout()) { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// A text that somebody else wrote, such as a chunk's title: without the characters by which it could command the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 pub(crate) fn bold(text: &str) -> String {
@@ -98,7 +133,7 @@ pub(crate) fn progress(what: &str, total: usize) -> ProgressBar {
 
 /// The first `length` characters, with an ellipsis if there are more; line ends become spaces.
 pub(crate) fn shortened(text: &str, length: usize) -> String {
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = printable(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if flat.chars().count() <= length {
         return flat;
     }
@@ -115,6 +150,15 @@ mod tests {
         let mut table = Table::new(["a", "bb"]);
         table.row(["ccc", "d"]);
         assert_eq!(table.text(), "  a    bb\n  ccc  d");
+    }
+
+    #[test]
+    fn what_others_wrote_does_not_command_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+        assert_eq!(shortened("a\n\u{1b}]0;b\u{7}", 20), "a \u{fffd}]0;b\u{fffd}");
+        let mut table = Table::new(["a"]);
+        table.row(["\u{1b}[31m"]);
+        assert_eq!(table.text(), "  a\n  \u{fffd}[31m");
     }
 
     #[test]

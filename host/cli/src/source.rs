@@ -1,11 +1,14 @@
 //! Cedar sources on the command line: read, compiled, and their problems shown.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use tamis_compiler::{Compiled, Named, Problem};
+use tamis_runtime::Error;
+
+use crate::output;
 
 /// What to make of policies, and of questions, that do not conform to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +27,14 @@ pub(crate) struct Sources {
     schema: Option<(String, String)>,
 }
 
+/// How the names of files end that hold policies to compile.
+const SOURCES: [&str; 2] = ["cedar", "json"];
+/// How WebAssembly begins.
+pub(crate) const WASM: &[u8] = b"\0asm";
+
 /// Whether the file at `path` holds policies to compile, by its name.
 pub(crate) fn is_source(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "cedar" || extension == "json")
+    path.extension().is_some_and(|found| SOURCES.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
 impl Sources {
@@ -67,24 +75,34 @@ pub(crate) fn component(path: &Path, schema: Option<&PathBuf>, validation: Valid
     if is_source(path) {
         return Ok(Sources::read(path, schema)?.compile(validation)?.component);
     }
+    let place = || path.display().to_string();
+    let bytes = std::fs::read(path).with_context(place)?;
+    if !bytes.starts_with(WASM) {
+        let message =
+            "the bytes are not WebAssembly; Cedar policies are in files that end in `.cedar` or `.json`";
+        return Err(Error::Artifact(message.to_owned())).with_context(place);
+    }
     if let Some(schema) = schema {
         let schema = schema.display();
-        eprintln!("{schema} is not used: {} was compiled with what schema it has", path.display());
+        output::note!("{schema} is not used: {} was compiled with what schema it has", place());
     }
-    std::fs::read(path).with_context(|| path.display().to_string())
+    Ok(bytes)
 }
 
 /// Shows a problem on standard error, with the source line that it points at.
 pub(crate) fn show(problem: &Problem) {
-    let terminal = std::io::stderr().is_terminal();
-    let theme = match (terminal, std::env::var_os("NO_COLOR")) {
-        (true, None) => GraphicalTheme::unicode(),
-        (true, Some(_)) => GraphicalTheme::unicode_nocolor(),
-        (false, _) => GraphicalTheme::none(),
+    let stderr = io::stderr();
+    let theme = match (stderr.is_terminal(), output::coloured(&stderr)) {
+        (_, true) => GraphicalTheme::unicode(),
+        (true, false) => GraphicalTheme::unicode_nocolor(),
+        (false, false) => GraphicalTheme::none(),
     };
+    if problem.place().is_none() {
+        output::note!("{}:", problem.source_name());
+    }
     let mut text = String::new();
     match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, problem) {
-        Ok(()) => eprintln!("{}", text.trim_end()),
-        Err(_) => eprintln!("{problem:?}"),
+        Ok(()) => output::note!("{}", text.trim_end()),
+        Err(_) => output::note!("{problem:?}"),
     }
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tamis_core::decision::PolicyError;
 use tamis_core::{Chunk, Decision as CoreDecision, InputError, Query, Redaction, Row};
-use tamis_runtime::{Generation, Verdict};
+use tamis_runtime::{Generation, Policy, Verdict};
 
 use crate::chunk::{Read, Reader};
 use crate::columns;
@@ -173,6 +173,9 @@ impl Session {
         let py = table.py();
         let mut decisions = Vec::new();
         let policy = self.serving.policy();
+        if let Some(lack) = table_lacks(policy) {
+            return Err(error::unreadable(py, &lack));
+        }
         let (id, footprint) = (policy.reads_ids().then_some(id), &policy.manifest().footprint);
         for batch in columns::batches(table)? {
             let rows = columns::rows(&batch, id, footprint).map_err(|error| error::unreadable(py, &error))?;
@@ -224,6 +227,17 @@ impl Session {
         });
         answer.map_err(|error| error::failed(py, &error))
     }
+}
+
+/// What rows of a table have not and the policy goes by: what forbids because of it would forbid nothing.
+fn table_lacks(policy: &Policy) -> Option<InputError> {
+    let says = policy.wants_what_it_reads();
+    let lacks = [("folders", policy.reads_ancestors()), ("tags", policy.reads_tags())];
+    let (what, _) = lacks.into_iter().find(|(_, reads)| *reads && says)?;
+    Some(InputError::new(
+        "",
+        format!("the policy asks for {what} of chunks, which a table has not: pass chunks"),
+    ))
 }
 
 /// Decisions as a list. Most are one of two, which need not be made again.

@@ -101,9 +101,11 @@ def widen(
     caller gives it to the store as well as the store takes it, and says with `exact` whether the store then leaves out all that the filter does
     not match. At least `first` are fetched at first. If the policy allows nothing, nothing is fetched.
 
-    Raises `InputError` for a `k` of 0 or beyond 10 000, and whatever the gate raises. Nothing is handed out then.
+    Raises `InputError` for a `k` of 0 or beyond 10 000 and for a request to store, and whatever the gate raises. Nothing is handed out then.
     """
     check_k(k)
+    if session.request.action == "index":
+        raise InputError("request: action: it is `index`, which is to store; a search wants one to read, `retrieve`")
     if budget < 1:
         raise InputError(f"the budget is {budget}; it must be at least 1")
     exact = exact and rewrite.exact

@@ -218,6 +218,21 @@ def test_types_tags_parents_and_ids_are_read() -> None:
             assert not decision and message in decision.errors[0][1], chunk
 
 
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [
+        ('forbid(principal, action, resource in Folder::"secret");', "folders"),
+        ('forbid(principal, action, resource) when { resource.hasTag("secret") };', "tags"),
+    ],
+)
+def test_a_table_says_nothing_of_folders_and_tags(rule: str, what: str) -> None:
+    policy = tamis.Policy.compile("permit(principal, action, resource); " + rule)
+    table = pa.table({"id": ["a"], "level": [1]})
+    with pytest.raises(tamis.InputError, match=what):
+        policy.decide(ALICE, table)
+    assert policy.decide(ALICE, [{"id": "a", "attributes": {}}])[0].allow
+
+
 def test_ids_do_not_matter_to_a_policy_that_reads_none(policy: tamis.Policy) -> None:
     """Decisions go by position: chunks without ids, or with the same, are decided each on its own."""
     denied = {"tenant": "globex", "level": 1}

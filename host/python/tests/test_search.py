@@ -108,6 +108,15 @@ def test_k_and_budget_have_bounds(policy: tamis.Policy) -> None:
     assert source.asked == []
 
 
+def test_the_permission_to_store_is_none_to_read() -> None:
+    policy = tamis.Policy.compile("""permit(principal, action == Action::"index", resource);""")
+    source = Source([OPEN] * 100)
+    with pytest.raises(tamis.InputError, match="`index`"):
+        search(policy, source, 5, {**BOB, "action": {"name": "index"}})
+    assert not source.asked
+    assert not search(policy, source, 5).hits
+
+
 def test_an_exact_filter_that_lets_something_through_is_not_exact(
     policy: tamis.Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,6 +185,7 @@ def test_as_many_decisions_as_chunks_or_none(policy: tamis.Policy) -> None:
         """Decides on too few, or on too many."""
 
         generation = 1
+        request = real.request
 
         def __init__(self, more: int) -> None:
             self.more = more

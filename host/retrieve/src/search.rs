@@ -1,6 +1,6 @@
 //! The search loop: rewrite, pull candidates, gate, until there are k or no more.
 
-use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request};
+use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request, request};
 use tamis_runtime::{Digest, PolicyHandle, Session};
 
 use crate::error::Error;
@@ -82,7 +82,7 @@ pub struct Found {
 /// One generation of the policy answers the whole search, and the source is read in one consistent view.
 ///
 /// # Errors
-/// [`Error::Question`] for a `k` of 0 or beyond 10 000, [`Error::Policy`] if the policy fails, and whatever the source
+/// [`Error::Question`] for a `k` of 0 or beyond 10 000, or a request to store, [`Error::Policy`] if the policy fails, and whatever the source
 /// reports. Nothing is handed out then.
 pub fn search(
     source: &impl VectorSource,
@@ -91,6 +91,11 @@ pub fn search(
 ) -> Result<Found, Error> {
     if question.k == 0 || question.k > MAX_K {
         return Err(Error::Question(format!("k is {}; it must be from 1 to {MAX_K}", question.k)));
+    }
+    if question.request.action().id == request::INDEX {
+        let message =
+            "the request's action is `index`, which is to store; a search wants one to read, `retrieve`";
+        return Err(Error::Question(message.to_owned()));
     }
     let generation = handle.current();
     let mut session = generation.policy().session(question.request);

@@ -7,7 +7,7 @@ use crate::error::{Error, excerpt};
 use crate::policy::check_size;
 
 /// What can be seen of a component without compiling or running it. It is what the bytes say, and nothing has checked it against what
-/// the component does; [`crate::Policy::load`] does that.
+/// the component says when it runs; [`crate::Policy::load`] does that, and refuses one that says something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// The manifest that its compiler left in it, as JSON text; `None` if there is none.

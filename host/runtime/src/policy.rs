@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row};
+use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row, input};
 use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -18,6 +18,7 @@ use crate::error::{Error, excerpt, panic_message};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
 use crate::limits::{self, Limits, StoreState, blame};
+use crate::outline::Outline;
 use crate::rewrites::Rewrites;
 use crate::session::{Admission, Session};
 use crate::structure;
@@ -99,8 +100,8 @@ impl Policy {
     /// takes it from the cache), and lets it describe itself. Costs tens of milliseconds, or less than one from the cache.
     ///
     /// # Errors
-    /// [`Error::Artifact`] for bytes that are no policy component, [`Error::Contract`] for a manifest that is not valid,
-    /// [`Error::Limit`] or [`Error::Trap`] if describing itself fails, [`Error::Host`] if `limits` do not fit the runtime.
+    /// [`Error::Artifact`] for bytes that are no policy component, [`Error::Contract`] for a manifest that is not valid, or
+    /// not the one that [`Outline`] shows, [`Error::Limit`] or [`Error::Trap`] if describing itself fails, [`Error::Host`] if `limits` do not fit the runtime.
     pub fn load(runtime: &Runtime, bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
         if limits.fuel.is_some() && !runtime.has_fuel() {
             return Err(Error::Host("a fuel limit needs a runtime with fuel".to_owned()));
@@ -119,6 +120,7 @@ impl Policy {
         }
         let exports = Exports::of(runtime, &component)?;
         let (manifest, columns) = describe(exports.instantiate(StoreState::store(runtime, limits)?)?)?;
+        check_shown(bytes, &manifest)?;
         let limits = limits.clone();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -219,6 +221,12 @@ impl Policy {
     /// Whether it decides on batches: `filter` then gives no reasons.
     pub fn has_batch(&self) -> bool {
         self.shared.columns.is_some()
+    }
+
+    /// Whether it wants no more of a chunk than it reads, as all do that were compiled from a text. Those in other languages want whatever they
+    /// could look at.
+    pub fn wants_what_it_reads(&self) -> bool {
+        self.has_batch() && !self.manifest().source_digest.is_empty()
     }
 
     /// Whether it may decide otherwise on a chunk because of its id. One that decides on batches says which columns it wants.
@@ -324,6 +332,19 @@ fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
         }
     }
     imports
+}
+
+/// Refuses a component that shows another manifest to whoever looks at its bytes than it gives to those who run it.
+fn check_shown(bytes: &[u8], manifest: &Manifest) -> Result<(), Error> {
+    match Outline::of(bytes)?.manifest {
+        Some(shown) if !input::parse_json(&shown).is_ok_and(|shown| shown == manifest.to_json()) => {
+            let section = tamis_contract::MANIFEST_SECTION;
+            Err(Error::Contract(format!(
+                "its section `{section}` shows something else than what it says of itself"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a policy says of itself, and the columns of its frames.

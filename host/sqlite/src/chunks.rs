@@ -1,12 +1,14 @@
 //! Rows as chunks: what a policy reads of them, and what it withholds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_json::{Number, Value as Json, json};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Attributes, Chunk, EntityUid, Manifest, Redaction, Type, input};
+use tamis_runtime::Policy;
 
 use crate::error::Error;
 use crate::layout::{Layout, Place};
@@ -25,6 +27,35 @@ pub(crate) struct Read {
     attributes: Vec<(String, usize, Reading)>,
     /// All columns that are needed to decide.
     pub(crate) columns: BTreeSet<usize>,
+}
+
+/// What a policy goes by, besides attributes; nothing of one that does not say it.
+pub(crate) fn facts(policy: &Policy) -> Vec<Fact> {
+    let says = policy.wants_what_it_reads();
+    let read = [
+        (Fact::Id, policy.reads_ids()),
+        (Fact::Folders, policy.reads_ancestors()),
+        (Fact::Tags, policy.reads_tags()),
+    ];
+    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
+}
+
+/// Something of a chunk that is no attribute. Where it is not known, a rule that forbids because of it would forbid nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Id,
+    Folders,
+    Tags,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "the id of a chunk",
+            Self::Folders => "in which folders a chunk is",
+            Self::Tags => "the tags of a chunk",
+        })
+    }
 }
 
 /// A stored row, as far as it was asked for.
@@ -61,8 +92,10 @@ impl Layout {
         }
     }
 
-    /// What a policy reads here. Fails if it needs what the table has not.
-    pub(crate) fn read(&self, manifest: &Manifest) -> Result<Read, Error> {
+    /// What a policy reads here. Fails if it needs what the table has not, or what nobody has named.
+    pub(crate) fn read(&self, policy: &Policy) -> Result<Read, Error> {
+        self.check_named(policy)?;
+        let manifest = policy.manifest();
         let mut read = Read { attributes: Vec::new(), columns: BTreeSet::new() };
         read.columns.extend([self.id, self.parents].into_iter().flatten());
         if let Place::Json(column) = self.attributes {
@@ -95,6 +128,26 @@ impl Layout {
         let message =
             format!("the policy `{}` reads {}, of which it has no column", self.policy, missing.join(", "));
         Err(Error::table(&self.table, message))
+    }
+
+    /// Fails if the policy goes by something that is no attribute, and nothing says which column that is.
+    fn check_named(&self, policy: &Policy) -> Result<(), Error> {
+        let reads = facts(policy);
+        let named = |option: &str| {
+            format!(
+                "and no column is named for it: `tamis_protect(table, policy, '{{\"{option}\": \"…\"}}')` does"
+            )
+        };
+        let lack = if self.text.is_none() && redacts_text(policy.manifest()) {
+            format!("redacts the text, {}", named("text"))
+        } else if self.parents.is_none() && reads.contains(&Fact::Folders) {
+            format!("reads {}, {}", Fact::Folders, named("parents"))
+        } else if reads.contains(&Fact::Tags) {
+            format!("reads {}, which no table has", Fact::Tags)
+        } else {
+            return Ok(());
+        };
+        Err(Error::table(&self.table, format!("the policy `{}` {lack}", self.policy)))
     }
 
     /// The chunk that a row is; `None` if it is none, which nobody may read.
@@ -134,6 +187,11 @@ impl Layout {
         Some(chunk)
     }
 
+    /// Whether it is known where all that the policy withholds is. An attribute without a column is not there; a text may be in any.
+    pub(crate) fn can_withhold(&self, redaction: &Redaction) -> bool {
+        self.text.is_some() || !redaction.text
+    }
+
     /// Takes from a row what the policy withholds.
     pub(crate) fn redact(&self, row: &mut Row, mut chunk: Chunk, redaction: &Redaction) {
         let mut withhold = |column: usize, instead: Value| {
@@ -165,6 +223,14 @@ impl Layout {
             generated.for_each(|(index, _)| withhold(index, Value::Null));
         }
     }
+}
+
+/// Whether a policy says that it redacts the text, as Cedar's do by `@redact("salary, text")`.
+fn redacts_text(manifest: &Manifest) -> bool {
+    let annotations = manifest.policies.iter().flat_map(|policy| &policy.annotations);
+    let mut redacted =
+        annotations.filter(|(name, _)| name == "redact").flat_map(|(_, names)| names.split(','));
+    redacted.any(|name| name.trim() == "text")
 }
 
 fn reading(declared: &str, entry: &FootprintAttribute) -> Reading {

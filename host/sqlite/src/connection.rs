@@ -68,6 +68,11 @@ impl Shared {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Fails if somebody else asks than at this change of the request.
+    pub(crate) fn still(&self, epoch: u64) -> Result<(), Error> {
+        if self.access().is_at(epoch) { Ok(()) } else { Err(Error::RequestChanged) }
+    }
+
     pub(crate) fn trust(&self) -> Trust<'_> {
         self.trusted.fetch_add(1, Ordering::Relaxed);
         Trust(self)

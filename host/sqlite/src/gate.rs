@@ -23,7 +23,8 @@ pub(crate) struct Gate {
     stored: Stored,
     pub(crate) read: Read,
     session: Session,
-    epoch: u64,
+    /// The change that set the request.
+    pub(crate) epoch: u64,
 }
 
 impl Gate {
@@ -40,15 +41,15 @@ impl Gate {
     fn new(shared: &Arc<Shared>, layout: &Arc<Layout>, action: &str) -> Result<Self, Error> {
         let (request, epoch) = shared.access().request()?;
         let stored = policies::find(shared, &layout.schema, &layout.policy)?;
-        let read = layout.read(stored.policy.manifest())?;
+        let read = layout.read(&stored.policy)?;
         let request = Arc::unwrap_or_clone(request).with_action(action);
         let session = stored.policy.session(&request);
         Ok(Self { shared: Arc::clone(shared), layout: Arc::clone(layout), stored, read, session, epoch })
     }
 
     /// Fails if somebody else asks by now.
-    fn check_request(&self) -> Result<(), Error> {
-        if self.shared.access().is_at(self.epoch) { Ok(()) } else { Err(Error::RequestChanged) }
+    pub(crate) fn check_request(&self) -> Result<(), Error> {
+        self.shared.still(self.epoch)
     }
 
     /// What every row that may be read satisfies; `None` if there can be none.
@@ -72,7 +73,7 @@ impl Gate {
         let decisions = self.session.filter(&chunks).map_err(|error| self.stored.failed(error))?;
         let mut allowed = Vec::new();
         for ((mut row, chunk), decision) in rows.into_iter().zip(chunks).zip(decisions) {
-            if decision.allow {
+            if decision.allow && self.layout.can_withhold(&decision.redaction) {
                 self.layout.redact(&mut row, chunk, &decision.redaction);
                 allowed.push(row);
             }

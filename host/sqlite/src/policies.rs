@@ -97,6 +97,10 @@ fn prepare(name: &str, policy: &Value, schema: Option<&str>) -> Result<(Vec<u8>,
         return Err(Error::Argument(message));
     }
     let component = match (policy, schema) {
+        (Value::Blob(bytes), None) if !bytes.starts_with(b"\0asm") => {
+            let message = "the BLOB is not WebAssembly; Cedar is text, `CAST(readfile('policy.cedar') AS TEXT)` in the shell";
+            return Err(Error::Argument(message.to_owned()));
+        }
         (Value::Blob(bytes), None) if bytes.len() <= MAX_BYTES => bytes.clone(),
         (Value::Blob(bytes), None) => {
             let message = format!("the component has {} bytes; at most {MAX_BYTES} are allowed", bytes.len());
@@ -116,6 +120,12 @@ fn prepare(name: &str, policy: &Value, schema: Option<&str>) -> Result<(Vec<u8>,
 
 fn compile(name: &str, source: &str, schema: Option<&str>) -> Result<Vec<u8>, Error> {
     let failed = |message: String| Error::Source { name: name.to_owned(), message };
+    // A policy has brackets, and a path has not.
+    if !source.contains('(') && [".cedar", ".wasm"].iter().any(|end| source.ends_with(end)) {
+        let message =
+            "this is the name of a file; what is wanted is what is in it, `readfile(…)` in the shell";
+        return Err(failed(message.to_owned()));
+    }
     if source.len() > MAX_SOURCE || schema.is_some_and(|schema| schema.len() > MAX_SOURCE) {
         return Err(failed(format!("it has more than {MAX_SOURCE} bytes")));
     }

@@ -45,7 +45,7 @@ pub(crate) fn protect(shared: &Arc<Shared>, table: &str, policy: &str, options: 
     }
     // Everything is checked before anything changes.
     let layout = Layout::of(shared, "main", table, table, policy, options)?;
-    layout.read(policies::find(shared, "main", policy)?.policy.manifest())?;
+    layout.read(&policies::find(shared, "main", policy)?.policy)?;
     check_rows(shared, &layout)?;
     shared.atomically(|| {
         shared.execute(CREATE, &[])?;
@@ -140,7 +140,7 @@ pub(crate) fn protected_by(shared: &Arc<Shared>, policy: &str) -> Result<Option<
 /// Fails if a table that the policy protects has not what a new version of it reads.
 pub(crate) fn check_policy(shared: &Arc<Shared>, name: &str, policy: &Policy) -> Result<(), Error> {
     for table in all_protected_by(shared, name)? {
-        Layout::find(shared, "main", &table)?.read(policy.manifest())?;
+        Layout::find(shared, "main", &table)?.read(policy)?;
     }
     Ok(())
 }

@@ -5,10 +5,11 @@
 //! | tables under protected tables, and our own | no | no |
 //! | raw pages, writing the schema, loading libraries | no | no |
 //! | functions that read and write files | yes | no |
-//! | attaching files, temporary tables, views, triggers, altering | yes | no |
+//! | attaching files, new tables, views and triggers, altering | yes | no |
 //! | pragmas | all but `writable_schema` | those that only tell something about the schema, and a few harmless ones |
 //!
-//! What outlives a request on its connection (temporary tables, views, triggers) would be there for the next one.
+//! What outlives a request on its connection (temporary tables, views, triggers) would be there for the next one. A table of one's own
+//! could refer to a protected one by a foreign key, which follows what becomes of rows that are not to be read.
 
 use rusqlite::ffi;
 
@@ -23,16 +24,20 @@ const OURS: &str = "tamis_";
 /// The module of protected tables.
 pub(crate) const MODULE: &str = "tamis";
 
-/// Tables that show what is stored in others, page by page or in samples.
-const REVEALING: [&str; 9] = [
+/// Tables that show what is stored in others, page by page or in samples, and what writes to others go by.
+const REVEALING: [&str; 12] = [
     "dbstat",
-    // As a table-valued function of the shell: any file.
+    // As table-valued functions of the shell: any file.
     "fsdir",
+    "zipfile",
     "sqlite_dbdata",
     "sqlite_dbpage",
     "sqlite_dbptr",
     "sqlite_sequence",
     "sqlite_stat1",
+    // These two are of older versions.
+    "sqlite_stat2",
+    "sqlite_stat3",
     "sqlite_stat4",
     "sqlite_stmt",
 ];
@@ -73,8 +78,6 @@ const HARMLESS: [&str; 27] = [
 /// Of those, what takes the name of something and is no setting.
 const ASKS: [&str; 6] =
     ["foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_xinfo"];
-/// Of those, settings that may be set.
-const SETTINGS: [&str; 2] = ["busy_timeout", "foreign_keys"];
 
 /// Whether only our own statements may reach the table.
 pub(crate) fn is_internal(name: &str) -> bool {
@@ -94,16 +97,13 @@ pub(crate) fn allows(asked: Asked<'_>, locked: bool) -> bool {
     let (first, second) = (asked.first.unwrap_or_default(), asked.second.unwrap_or_default());
     match asked.action {
         ffi::SQLITE_SELECT | ffi::SQLITE_RECURSIVE | ffi::SQLITE_TRANSACTION | ffi::SQLITE_SAVEPOINT => true,
-        ffi::SQLITE_READ => {
+        ffi::SQLITE_READ | ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
             let revealing = is_one_of(&REVEALING, first);
             !is_internal(first) && !(revealing && (locked || first.eq_ignore_ascii_case("sqlite_dbpage")))
         }
-        ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => {
-            !is_internal(first) && !first.eq_ignore_ascii_case("sqlite_dbpage")
-        }
         ffi::SQLITE_FUNCTION => !(is_one_of(&DANGEROUS, second) || locked && is_one_of(&FILES, second)),
         ffi::SQLITE_PRAGMA => pragma(first, asked.second, locked),
-        ffi::SQLITE_CREATE_TABLE => !has_prefix(first, OURS),
+        ffi::SQLITE_CREATE_TABLE => !locked && !has_prefix(first, OURS),
         ffi::SQLITE_DROP_TABLE => !is_internal(first),
         ffi::SQLITE_CREATE_INDEX | ffi::SQLITE_DROP_INDEX => !is_internal(first) && !is_internal(second),
         // Asked of an index, and of every new one.
@@ -121,7 +121,11 @@ fn pragma(name: &str, value: Option<&str>, locked: bool) -> bool {
     if is_one_of(&["writable_schema"], name) {
         return value.is_none_or(off);
     }
-    !locked
-        || is_one_of(&HARMLESS, name)
-            && (value.is_none() || is_one_of(&ASKS, name) || is_one_of(&SETTINGS, name))
+    // Of the harmless ones, what may be set: keys that are heeded hurt nobody, and those that are not would be the next request's as well.
+    let may_be = |value: &str| match name.to_ascii_lowercase().as_str() {
+        "busy_timeout" => true,
+        "foreign_keys" => is_one_of(&["1", "on", "yes", "true"], value),
+        _ => is_one_of(&ASKS, name),
+    };
+    !locked || is_one_of(&HARMLESS, name) && value.is_none_or(may_be)
 }

@@ -37,6 +37,8 @@ pub(crate) struct Hits {
     shared: Arc<Shared>,
     hits: Vec<(i64, Value)>,
     at: usize,
+    /// The change that set the request for which they were found.
+    epoch: u64,
 }
 
 impl Backend for Search {
@@ -73,7 +75,7 @@ impl Backend for Search {
     }
 
     fn open(&self) -> Hits {
-        Hits { shared: Arc::clone(&self.0), hits: Vec::new(), at: 0 }
+        Hits { shared: Arc::clone(&self.0), hits: Vec::new(), at: 0, epoch: 0 }
     }
 }
 
@@ -88,13 +90,13 @@ impl Scan for Hits {
         };
         let k = usize::try_from(*k).ok().filter(|k| (1..=MAX_K).contains(k));
         let k = k.ok_or_else(|| Error::Argument(format!("k must be from 1 to {MAX_K}")))?;
-        self.hits = search(&self.shared, table, vector, k)?;
+        (self.hits, self.epoch) = search(&self.shared, table, vector, k)?;
         Ok(())
     }
 
     fn advance(&mut self) -> Result<(), Error> {
         self.at += 1;
-        Ok(())
+        self.shared.still(self.epoch)
     }
 
     fn ended(&self) -> bool {
@@ -114,14 +116,21 @@ impl Scan for Hits {
     }
 }
 
-fn search(shared: &Arc<Shared>, table: &str, vector: &Value, k: usize) -> Result<Vec<(i64, Value)>, Error> {
+/// The hits, and the change that set the request for which they were found.
+fn search(
+    shared: &Arc<Shared>,
+    table: &str,
+    vector: &Value,
+    k: usize,
+) -> Result<(Vec<(i64, Value)>, u64), Error> {
     let layout = Arc::new(Layout::find(shared, "main", table)?);
     let mut gate = Gate::to_read(shared, &layout)?;
     let Some(vectors) = Vectors::of(shared, &layout)? else {
         return Err(Error::table(&layout.table, "it was protected without vectors"));
     };
     let vector = vectors.read(&layout, vector)?;
-    let Some(condition) = gate.condition()? else { return Ok(Vec::new()) };
+    let epoch = gate.epoch;
+    let Some(condition) = gate.condition()? else { return Ok((Vec::new(), epoch)) };
     let ranking = Ranking { shared, layout: &layout, vectors: &vectors, vector, condition };
     let rows = Condition { sql: "tamis_rowid = ?".to_owned(), values: Vec::new() };
     let wanted = gate.read.columns.clone();
@@ -138,11 +147,11 @@ fn search(shared: &Arc<Shared>, table: &str, vector: &Value, k: usize) -> Result
             hits.extend(batch.iter().filter(|(id, _)| allowed.contains(id)).cloned());
             if hits.len() >= k {
                 hits.truncate(k);
-                return Ok(hits);
+                return Ok((hits, epoch));
             }
         }
         if last {
-            return Ok(hits);
+            return Ok((hits, epoch));
         }
         reach = reach.saturating_mul(4);
     }

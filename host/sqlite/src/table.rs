@@ -202,7 +202,7 @@ impl Scan for Rows {
 
     fn advance(&mut self) -> Result<(), Error> {
         self.page.pop_front();
-        if self.page.is_empty() { self.fill() } else { Ok(()) }
+        self.fill()
     }
 
     fn ended(&self) -> bool {
@@ -243,7 +243,7 @@ impl Rows {
         Ok(Some(Prepared { plan, statement, wanted, condition: condition.values }))
     }
 
-    /// Reads on until there is a row that may be read, or none is left.
+    /// Reads on until there is a row that may be read, or none is left, unless there is one already.
     fn fill(&mut self) -> Result<(), Error> {
         let result = self.read_on();
         if result.is_err() {
@@ -258,6 +258,8 @@ impl Rows {
 
     fn read_on(&mut self) -> Result<(), Error> {
         let (Some(gate), Some(prepared)) = (&mut self.gate, &mut self.statement) else { return Ok(()) };
+        // Rows that were decided on for somebody are for nobody else.
+        gate.check_request()?;
         while self.page.is_empty() && !self.ended {
             let mut rows = Vec::new();
             while rows.len() < self.batch {

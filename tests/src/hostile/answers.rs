@@ -22,6 +22,8 @@ pub struct Decision {
     pub errors: Abi,
     /// Lists of strings.
     pub redact: Abi,
+    /// A bool.
+    pub redact_text: Abi,
 }
 
 /// What `rewrite-query` answers.
@@ -66,7 +68,8 @@ impl Decision {
     /// Allows, so that whatever goes unnoticed shows.
     pub fn allow() -> Self {
         let none = Abi::List(vec![]);
-        Self { allow: Abi::U8(1), reasons: none.clone(), errors: none.clone(), redact: none }
+        let (reasons, errors) = (none.clone(), none.clone());
+        Self { allow: Abi::U8(1), reasons, errors, redact: none, redact_text: Abi::U8(0) }
     }
 
     /// Denies.
@@ -75,8 +78,8 @@ impl Decision {
     }
 
     pub(super) fn abi(&self) -> Abi {
-        let Self { allow, reasons, errors, redact } = self.clone();
-        Abi::Record(vec![allow, reasons, errors, redact, Abi::U8(0)])
+        let Self { allow, reasons, errors, redact, redact_text } = self.clone();
+        Abi::Record(vec![allow, reasons, errors, redact, redact_text])
     }
 }
 

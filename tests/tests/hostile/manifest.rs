@@ -1,6 +1,7 @@
 //! Policies that say impossible things of themselves.
 
-use tamis_runtime::Digest;
+use tamis_compiler::Named;
+use tamis_runtime::{Digest, Outline};
 use tamis_tests::hostile::abi::{Abi, span, text};
 use tamis_tests::hostile::answers::{Entry, Manifest, footprint};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};
@@ -34,6 +35,28 @@ fn a_policy_knows_its_bytes_and_its_limits() {
     let policy = load(bytes.clone(), patient()).unwrap();
     assert_eq!((policy.component().len(), policy.digest()), (bytes.len(), Digest::of(&bytes)));
     assert_eq!(policy.limits(), &patient());
+}
+
+/// A component whose last section shows another manifest.
+fn showing(component: &[u8], manifest: &str) -> Vec<u8> {
+    let name = tamis_contract::MANIFEST_SECTION;
+    let (name_size, size) = (u8::try_from(name.len()).unwrap(), 1 + name.len() + manifest.len());
+    let mut section = vec![0, (size & 0x7f) as u8 | 0x80, (size >> 7) as u8, name_size];
+    section.extend(name.bytes().chain(manifest.bytes()));
+    [component, &section].concat()
+}
+
+#[test]
+fn what_its_bytes_show_is_what_it_says_of_itself() {
+    let policies = Named { name: "p", text: "@id(\"all\") permit(principal, action, resource);" };
+    let component = tamis_compiler::compile("p", policies, None).unwrap().component;
+    let shown = Outline::of(&component).unwrap().manifest.unwrap();
+    load(component.clone(), patient()).unwrap();
+    load(showing(&component, &shown), patient()).unwrap();
+    for lie in ["", "{", "{}", &shown.replace("all", "none"), &shown.replace("p\"", "q\"")] {
+        let message = "its section `tamis:manifest` shows something else";
+        assert_load_refused(showing(&component, lie), patient(), "contract", message);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::*;
 /// A connection on which bob asks, who may read one row of seven.
 fn bobs() -> Connection {
     let connection = protected();
-    connection.execute_batch("CREATE TABLE notes (text)").unwrap();
+    connection.execute_batch("CREATE TABLE notes (text); CREATE TABLE more (a)").unwrap();
     ask_as(&connection, &user("bob", "acme", 0));
     connection
 }
@@ -112,9 +112,68 @@ fn no_other_way_leads_to_the_rows() {
 }
 
 #[test]
+fn a_foreign_key_of_ones_own_tells_nothing_of_rows() {
+    let folder = TempDir::new().unwrap();
+    let (admin, spy, owner) = (file(&folder), file(&folder), file(&folder));
+    admin
+        .execute_batch(
+            "CREATE TABLE docs (id INTEGER PRIMARY KEY, tenant TEXT, level INTEGER, name TEXT UNIQUE);
+             INSERT INTO docs VALUES (1, 'acme', 0, 'ours'), (2, 'globex', 0, 'guessed')",
+        )
+        .unwrap();
+    load(&admin, "rag", POLICY);
+    protect(&admin, "docs", "rag", "{}");
+    ask_as(&spy, &user("bob", "acme", 2));
+    owner.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    ask_as(&owner, &user("gus", "globex", 2));
+    // The key would follow what becomes of the row, in a table that anyone reads.
+    let _ = spy.execute_batch("PRAGMA foreign_keys = OFF");
+    let _ = spy
+        .execute_batch("CREATE TABLE mine (name REFERENCES tamis_protected_docs (name) ON UPDATE CASCADE)");
+    let _ = spy.execute_batch("INSERT INTO mine VALUES ('guessed')");
+    owner.execute_batch("UPDATE docs SET name = 'secret' WHERE id = 2").unwrap();
+    let found = try_column(&spy, "SELECT name FROM mine", []).unwrap_or_default();
+    assert!(!found.contains(&Value::Text("secret".to_owned())), "{found:?}");
+    refused(&spy, "CREATE TABLE mine (id REFERENCES tamis_protected_docs)", "not authorized");
+}
+
+#[test]
+fn settings_and_counters_of_others_stay() {
+    let connection = memory();
+    connection
+        .execute_batch(
+            "CREATE TABLE docs (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT, level INTEGER);
+             CREATE INDEX tenants ON docs (tenant);
+             INSERT INTO docs VALUES (1, 'acme', 0), (2, 'globex', 0);
+             ANALYZE; PRAGMA foreign_keys = ON;",
+        )
+        .unwrap();
+    load(&connection, "rag", POLICY);
+    protect(&connection, "docs", "rag", "{}");
+    ask_as(&connection, &user("alice", "acme", 2));
+    for sql in [
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+        "DELETE FROM sqlite_sequence",
+        "INSERT INTO sqlite_sequence VALUES ('tamis_protected_docs', 9223372036854775807)",
+        "UPDATE sqlite_stat1 SET stat = '1 1'",
+        "DELETE FROM sqlite_stat1",
+        "PRAGMA foreign_keys = OFF",
+        "PRAGMA foreign_keys = 0",
+        "PRAGMA foreign_keys = nonsense",
+    ] {
+        assert!(try_column(&connection, sql, []).is_err(), "{sql}");
+    }
+    assert_eq!(column(&connection, "PRAGMA foreign_keys"), integers(&[1]));
+    let sql = "INSERT INTO docs (tenant, level) VALUES ('acme', 0) RETURNING id";
+    assert_eq!(column(&connection, sql).len(), 1);
+    assert_eq!(connection.last_insert_rowid(), 3);
+}
+
+#[test]
 fn nothing_outlives_a_request_to_catch_the_next() {
     let connection = bobs();
     for sql in [
+        "CREATE TABLE loot AS SELECT * FROM docs",
         "CREATE TEMP TABLE docs (id, tenant, level, salary, body)",
         "CREATE TEMP TABLE loot AS SELECT * FROM docs",
         "CREATE TEMP VIEW docs AS SELECT 1 AS id",
@@ -252,7 +311,6 @@ fn what_programs_do_every_day_goes_on() {
         "PRAGMA journal_mode",
         "PRAGMA database_list",
         "SELECT sql FROM sqlite_master",
-        "CREATE TABLE more (a)",
         "CREATE INDEX more_a ON more (a)",
         "INSERT INTO more VALUES (1)",
         "DROP TABLE more",

@@ -47,6 +47,24 @@ fn a_policy_decides_on_metadata() {
 }
 
 #[test]
+fn what_cannot_be_said_of_a_chunk_is_not_decided_on() {
+    let connection = memory();
+    for (name, forbidden) in [
+        ("ids", r#"forbid(principal, action, resource == Chunk::"secret")"#),
+        ("folders", r#"forbid(principal, action, resource in Folder::"secret")"#),
+        ("tags", r#"forbid(principal, action, resource) when { resource.hasTag("secret") }"#),
+    ] {
+        let policy = format!("permit(principal, action, resource); {forbidden};");
+        connection.query_row("SELECT tamis_load(?, ?)", [name, &policy], |_| Ok(())).unwrap();
+    }
+    ask_as(&connection, &user("bob", "acme", 1));
+    for name in ["ids", "folders", "tags"] {
+        let error = allowed(&connection, name, "{}").unwrap_err().to_string();
+        assert!(error.contains("which `tamis_allowed` is not told"), "{error}");
+    }
+}
+
+#[test]
 fn without_a_request_or_a_policy_nothing_is_allowed() {
     let connection = memory();
     refused(&connection, "SELECT tamis_allowed('rag', '{}')", "no request is set");
@@ -127,6 +145,21 @@ fn a_request_that_changes_ends_statements_that_run() {
     ] {
         let connection = protected();
         connection.execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1), (2), (7)").unwrap();
+        let ticket = ask_as(&connection, &user("mary", "acme", 3));
+        let mut statement = connection.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        assert!(rows.next().unwrap().is_some(), "{sql}");
+        go_on_as(&connection, &user("gus", "globex", 3), &ticket);
+        let error = rows.next().unwrap_err().to_string();
+        assert!(error.contains("the request was changed"), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn rows_that_were_decided_on_are_not_for_who_asks_next() {
+    for sql in ["SELECT id FROM docs", "SELECT body FROM docs WHERE level >= 0", "SELECT rowid, * FROM docs"]
+    {
+        let connection = protected();
         let ticket = ask_as(&connection, &user("mary", "acme", 3));
         let mut statement = connection.prepare(sql).unwrap();
         let mut rows = statement.query([]).unwrap();
@@ -224,11 +257,14 @@ fn a_policy_that_is_not_good_changes_nothing() {
         ("permit(", "NULL", "does not compile"),
         ("permit(principal, action, resource) when { resource.tenent == 1 };", "?", "tenent"),
         ("", "'entity'", "does not compile"),
+        ("policies/rag.cedar", "NULL", "this is the name of a file"),
+        ("rag.wasm", "NULL", "this is the name of a file"),
     ] {
         let schema =
             if schema == "?" { format!("'{}'", SCHEMA.replace('\'', "''")) } else { schema.to_owned() };
         refused(&connection, &format!("SELECT tamis_load('bad', '{policy}', {schema})"), message);
     }
+    refused(&connection, "SELECT tamis_load('bad', CAST('permit' AS BLOB))", "Cedar is text");
     refused(&connection, "SELECT tamis_load('bad', 5)", "a component (BLOB) or Cedar text");
     refused(&connection, "SELECT tamis_load('bad', NULL)", "a component (BLOB) or Cedar text");
     refused(&connection, "SELECT tamis_load('bad', x'00', 'entity User;')", "with Cedar text only");

@@ -83,6 +83,7 @@ fn the_shell_is_served() {
              SELECT * FROM tamis_protected_docs;
              SELECT readfile('{0}');
              SELECT data FROM fsdir('{0}');
+             SELECT data FROM zipfile('{0}');
              .schema tamis_protected_docs
              SELECT tamis_unprotect('docs');
              .dump docs
@@ -99,6 +100,7 @@ fn the_shell_is_served() {
         "access to tamis_protected_docs.id is prohibited",
         "not authorized to use function: readfile",
         "access to fsdir.data is prohibited",
+        "access to zipfile.data is prohibited",
         "is refused on a connection",
     ] {
         assert!(error.contains(message), "{message}: {error}");

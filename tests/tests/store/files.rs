@@ -56,11 +56,11 @@ fn what_is_no_store_is_refused() {
         assert_eq!(named(&file(name), Store::create(&file(name))), message, "{name}");
         assert_eq!(std::fs::read(file(name)).unwrap(), before, "{name} has changed");
     }
-    for path in [folder.path().to_owned(), file("no folder/chunks.sqlite")] {
-        let message = named(&path, Store::create(&path));
-        assert!(message.starts_with("unable to open database file"), "{message}");
-    }
-    named(folder.path(), Store::open(folder.path()));
+    let inside = file("no folder/chunks.sqlite");
+    assert_eq!(named(&inside, Store::create(&inside)), "there is no such folder");
+    let message = "this is a folder; a database is a file";
+    assert_eq!(named(folder.path(), Store::create(folder.path())), message);
+    assert_eq!(named(folder.path(), Store::open(folder.path())), message);
     named(Path::new(""), Store::create(Path::new("")));
 }
 
@@ -76,10 +76,13 @@ fn a_missing_file_is_made_only_by_create() {
 }
 
 #[test]
-fn an_empty_file_becomes_a_store() {
+fn an_empty_file_becomes_a_store_only_by_create() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chunks.sqlite");
     std::fs::write(&path, "").unwrap();
+    let message = named(&path, Store::open(&path));
+    assert_eq!(message, "the file is empty; `tamis index` makes a database of it");
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
     assert!(Store::create(&path).unwrap().is_empty().unwrap());
 }
 
@@ -290,7 +293,7 @@ fn check_read_only(folder: &Path) {
 
     // A store in a folder that cannot be written to is not even opened: readers share memory through a file beside it.
     for (name, message) in [
-        ("folder/chunks.sqlite", "attempt to write a readonly database"),
+        ("folder/chunks.sqlite", "its folder cannot be written to"),
         ("folder/other.sqlite", "unable to open database file"),
     ] {
         let path = folder.join(name);

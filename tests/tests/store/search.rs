@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use tamis_compiler::Named;
 use tamis_core::filter::{Attribute, Comparison, Operand, Test};
+use tamis_core::request::{INDEX, RETRIEVE};
 use tamis_core::{Chunk, Filter, Request, Value};
 use tamis_retrieve::{By, Error, Found, Question, VectorSource, search};
 use tamis_runtime::{Limits, PolicyHandle, Runtime};
 use tamis_tests::{chunk, example, generate, principal, request, user, user_with_agent};
 
-use crate::corpus::{Database, Wide, clearance, ids, placed, ranked, replaceable, vectors};
+use crate::corpus::{Database, Wide, clearance, ids, loader, placed, ranked, replaceable, vectors};
 
 const QUERY: By<'static> = By::Vector(&[1.0, 0.5, -0.5, 0.2]);
 
@@ -148,6 +149,19 @@ fn a_question_that_makes_no_sense_is_refused() {
         assert!(matches!(error, Error::Question(_)), "{error:?}");
         assert_eq!(error.to_string(), message);
     }
+}
+
+/// Who may store what it may not read.
+#[test]
+fn the_permission_to_store_is_none_to_read() {
+    let chunks = chunks();
+    let database = Database::of(&chunks);
+    let loader = loader("acme").with_action(INDEX);
+    for by in [QUERY, By::Text("words")] {
+        let found = search(&database.store, clearance(), &Question::new(&loader, by, 5));
+        assert!(matches!(&found, Err(Error::Question(message)) if message.contains("`index`")), "{found:?}");
+    }
+    assert!(find(&database.store, clearance(), &loader.with_action(RETRIEVE), 5).hits.is_empty());
 }
 
 #[test]

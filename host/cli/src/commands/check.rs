@@ -25,7 +25,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome> {
         }
         Format::Text => {
             problems.iter().for_each(show);
-            eprintln!("{errors} errors, {warnings} warnings");
+            output::note!("{errors} errors, {warnings} warnings");
         }
     }
     Ok(if errors > 0 || (args.deny_warnings && warnings > 0) { Outcome::Invalid } else { Outcome::Done })

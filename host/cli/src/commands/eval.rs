@@ -29,7 +29,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
         });
         let decision = decided.unwrap_or_else(|error| {
             failed += 1;
-            eprintln!("{}:{}: {error:#}", lines.name, line.number);
+            output::note!("{}:{}: {}", lines.name, line.number, output::printable(&format!("{error:#}")));
             Decision::default()
         });
         if decision.allow {
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
             decision.errors.iter().map(|error| error.policy.as_str()).collect();
         output::json_line(&json!({"decision": word, "reasons": decision.reasons, "errors": errors}))?;
     }
-    eprintln!("{allowed} allowed, {denied} denied, {failed} of them for errors");
+    output::note!("{allowed} allowed, {denied} denied, {failed} of them for errors");
     Ok(match (failed, allowed + denied, denied) {
         (0, 1, 1) => Outcome::Denied,
         (0, ..) => Outcome::Done,

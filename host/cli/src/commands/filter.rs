@@ -48,11 +48,11 @@ impl Counts {
         let Self { allowed, denied, unreadable } = self;
         match format {
             Format::Json => {
-                eprintln!("{}", json!({"allowed": allowed, "denied": denied, "unreadable": unreadable}))
+                output::note!("{}", json!({"allowed": allowed, "denied": denied, "unreadable": unreadable}))
             }
-            Format::Text if *unreadable == 0 => eprintln!("{allowed} allowed, {denied} denied"),
+            Format::Text if *unreadable == 0 => output::note!("{allowed} allowed, {denied} denied"),
             Format::Text => {
-                eprintln!("{allowed} allowed, {denied} denied, {unreadable} unreadable and so denied")
+                output::note!("{allowed} allowed, {denied} denied, {unreadable} unreadable and so denied")
             }
         }
     }
@@ -80,7 +80,7 @@ fn write(
         }
         (Err(error), _) => {
             counts.unreadable += 1;
-            eprintln!("{name}:{}: {error}", line.number);
+            output::note!("{name}:{}: {}", line.number, output::printable(&error.to_string()));
             if args.explain {
                 let errors = [error.to_string()];
                 let place = line.number;

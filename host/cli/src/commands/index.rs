@@ -16,7 +16,7 @@ pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     let mut lines = Lines::open(args.chunks.chunks.as_ref())?;
     let chunks = lines.all_chunks(|message| {
         unreadable += 1;
-        eprintln!("{message}");
+        output::note!("{message}");
     })?;
     let mut store = Store::create(&args.db)?;
     let bar = progress("indexing", chunks.len());
@@ -26,6 +26,6 @@ pub(crate) fn run(args: &IndexArgs) -> Result<Outcome> {
     for rejected in &report.rejected {
         output::json_line(&json!({"id": rejected.id, "rejected": rejected.reasons}))?;
     }
-    eprintln!("{} stored, {} rejected, {unreadable} unreadable", report.stored, report.rejected.len());
+    output::note!("{} stored, {} rejected, {unreadable} unreadable", report.stored, report.rejected.len());
     Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
 }

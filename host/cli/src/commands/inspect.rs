@@ -44,11 +44,13 @@ fn manifest(args: &InspectArgs, bytes: &[u8]) -> Result<Json> {
 }
 
 fn print(manifest: &Json) -> Result<()> {
-    let text =
-        |name: &str| manifest.get(name).and_then(Json::as_str).filter(|text| !text.is_empty()).unwrap_or("-");
+    let text = |name: &str| {
+        let text = manifest.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+        output::printable(text.unwrap_or("-"))
+    };
     let list = |name: &str| manifest.get(name).and_then(Json::as_array).into_iter().flatten();
     let rewrites = manifest.get("can_rewrite").and_then(Json::as_bool) == Some(true);
-    output::line(&format!("{}  {}", output::bold(text("name")), output::dim(text("producer"))))?;
+    output::line(&format!("{}  {}", output::bold(&text("name")), output::dim(&text("producer"))))?;
     output::line(&format!("  digest    {}", text("digest")))?;
     output::line(&format!("  source    {}", text("source_digest")))?;
     output::line(&format!("  schema    {}", text("schema_digest")))?;
@@ -60,7 +62,7 @@ fn print(manifest: &Json) -> Result<()> {
         if rewrites { "narrows searches" } else { "filters results only" }
     ))?;
     let rules: Vec<&str> = list("policies").filter_map(|rule| rule.get("id")?.as_str()).collect();
-    output::line(&format!("  rules     {}", rules.join(", ")))?;
+    output::line(&format!("  rules     {}", output::printable(&rules.join(", "))))?;
     output::line("")?;
     let mut table = output::Table::new(["footprint", "type", ""]);
     for entry in list("footprint") {

@@ -22,10 +22,10 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
             Ok(_) => {}
             Err(error) => {
                 unreadable += 1;
-                eprintln!("{}:{}: {error}", lines.name, line.number);
+                output::note!("{}:{}: {}", lines.name, line.number, output::printable(&error.to_string()));
             }
         }
     }
-    eprintln!("{matched} of {total} match");
+    output::note!("{matched} of {total} match");
     Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
 }

@@ -17,13 +17,22 @@ pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
         None => Fields::default(),
         Some(path) => Fields::from_json(&input::text(path)?).with_context(|| path.display().to_string())?,
     };
+    if let Some(path) = args.fields.as_ref().filter(|_| args.emit == AST) {
+        let path = path.display();
+        output::note!(
+            "{path} is not used: a filter that is no database's names attributes as the policy does"
+        );
+    }
     let handle = input::policy(&args.asked.policy)?;
     fields.require(&handle.current().policy().manifest().footprint);
     let request = input::request(&args.asked.request)?;
     let query = Query { collection: args.collection.clone(), k: args.k };
     let rewrite = handle.rewrite(&request, &query)?.value;
     for error in &rewrite.errors {
-        eprintln!("policy error in {}: {}", error.policy, error.message);
+        output::note!(
+            "{}",
+            output::printable(&format!("policy error in {}: {}", error.policy, error.message))
+        );
     }
     let translation = translate(&rewrite, &args.emit, fields)?;
     if args.explain {
@@ -32,7 +41,7 @@ pub(crate) fn run(args: &RewriteArgs) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     for left_out in &translation.widened {
-        eprintln!("left to the filter gate: {left_out}");
+        output::note!("left to the filter gate: {left_out}");
     }
     let mut json = rewrite.to_json();
     if let Some(object) = json.as_object_mut() {

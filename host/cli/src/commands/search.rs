@@ -61,7 +61,7 @@ fn to_json(found: &Found) -> Json {
 fn print(found: &Found) -> Result<()> {
     for (place, hit) in found.hits.iter().enumerate() {
         let title = hit.chunk.attributes.get("title").and_then(Json::as_str).unwrap_or(&hit.chunk.uid.id);
-        let heading = format!("{:>2}. {title}", place + 1);
+        let heading = format!("{:>2}. {}", place + 1, output::printable(title));
         output::line(&format!(
             "{}  {}",
             output::bold(&heading),
@@ -73,7 +73,7 @@ fn print(found: &Found) -> Result<()> {
     }
     let exact = if found.exact { "exact" } else { "a superset" };
     let complete = if found.complete { "complete" } else { "incomplete: the budget ran out" };
-    eprintln!(
+    output::note!(
         "{} found, {complete}; {} examined, {} denied; filter {exact}; generation {}",
         found.hits.len(),
         found.examined,

@@ -27,13 +27,21 @@ impl Folder {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Runs `tamis` here, with `words` split at spaces and `input` on standard input.
-    pub(crate) fn run_with(&self, words: &str, input: &str) -> Ran {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tamis"))
+    /// `tamis`, to be run here, with `words` split at spaces.
+    pub(crate) fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
+        command
             .args(words.split(' '))
             .current_dir(self.folder.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
-            .env_remove("TAMIS_LOG")
+            .env_remove("TAMIS_LOG");
+        command
+    }
+
+    /// Runs `tamis` here, with `words` split at spaces and `input` on standard input.
+    pub(crate) fn run_with(&self, words: &str, input: &str) -> Ran {
+        let mut child = self
+            .command(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -57,7 +65,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
     }

@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 127;
 /// An attribute is the column of its name, or inside a column of structs; one that has none is absent. Columns of booleans, 64-bit integers, texts and
 /// lists of texts are read where they lie, dictionaries are converted once for each of their values, and everything else once for each
 /// row.
+///
+/// A row is in no folder and has no tags, so that a rule that forbids because of one forbids nothing: a policy that reads ancestors or tags
+/// wants chunks.
 #[derive(Debug)]
 pub struct ArrowRows<'a> {
     /// None if nobody reads them.

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ffi, params};
 use serde_json::Value as Json;
 use tamis_core::{Chunk, EntityUid, Filter, InputError};
 use tamis_dialect::{Dialect, Parameter, Sql, Sqlite, Translation};
@@ -52,7 +52,7 @@ impl Store {
     /// Opens a database that exists, to search it.
     ///
     /// # Errors
-    /// As [`Store::create`], and if there is none.
+    /// As [`Store::create`], and if there is none, or the file is empty.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
             let message = "there is no such database; `tamis index` makes one".to_owned();
@@ -67,10 +67,23 @@ impl Store {
         // To SQLite an empty name, `:memory:` and `file:…` are no files; an absolute path is always one.
         let file = std::path::absolute(path)
             .map_err(|error| Error::Store { path: name.clone(), message: error.to_string() })?;
+        let make = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
+        let unusable = |message: &str| Error::Store { path: name.clone(), message: message.to_owned() };
+        if file.is_dir() {
+            return Err(unusable("this is a folder; a database is a file"));
+        }
+        if file.parent().is_some_and(|folder| !folder.exists()) {
+            return Err(unusable("there is no such folder"));
+        }
         let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(Error::sqlite(&name))?;
         connection.busy_timeout(BUSY).map_err(Error::sqlite(&name))?;
-        schema::prepare(&connection).map_err(|problem| problem.at(&name))?;
+        schema::prepare(&connection, make).map_err(|problem| match problem {
+            schema::Problem::Sqlite(error) if is_in_closed_folder(&error) => unusable(
+                "its folder cannot be written to, which searches need too: readers share memory through a file beside the database",
+            ),
+            problem => problem.at(&name),
+        })?;
         Ok(Self { connection, path: name })
     }
 
@@ -107,6 +120,12 @@ impl Store {
     pub fn begin(&mut self) -> Result<Transaction<'_>, Error> {
         Transaction::begin(&mut self.connection, &self.path)
     }
+}
+
+/// Whether SQLite could not make its files beside the database.
+fn is_in_closed_folder(error: &rusqlite::Error) -> bool {
+    let codes = [ffi::SQLITE_READONLY_DIRECTORY, ffi::SQLITE_READONLY_CANTINIT];
+    matches!(error, rusqlite::Error::SqliteFailure(error, _) if codes.contains(&error.extended_code))
 }
 
 impl VectorSource for Store {

@@ -31,14 +31,15 @@ impl Problem {
     }
 }
 
-/// Checks that a file is ours, or lays it out if it is empty.
-pub(super) fn prepare(connection: &Connection) -> Result<(), Problem> {
+/// Checks that a file is ours, or lays it out if it is empty and may be made one.
+pub(super) fn prepare(connection: &Connection, make: bool) -> Result<(), Problem> {
     let number =
         |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     let application = number("application_id")?;
     if tables == 0 && application == 0 {
-        return create(connection);
+        let empty = || Problem::Foreign("the file is empty; `tamis index` makes a database of it".to_owned());
+        return if make { create(connection) } else { Err(empty()) };
     }
     if application != APPLICATION_ID {
         return Err(Problem::Foreign("this is a SQLite database, but not one that tamis made".to_owned()));

@@ -22,9 +22,12 @@ pub(super) type Verdict = String;
 /// Lines that both runs have.
 pub(super) fn changes(earlier: &Record, now: &Record) -> Vec<Change> {
     if (earlier.chunks, earlier.allowed) != (now.chunks, now.allowed) {
-        eprintln!(
+        crate::output::note!(
             "the earlier run allowed {} of {} chunks, this one {} of {}: part of a change may come from that",
-            earlier.allowed, earlier.chunks, now.allowed, now.chunks
+            earlier.allowed,
+            earlier.chunks,
+            now.allowed,
+            now.chunks
         );
     }
     let change = |row: &Row| {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     let mut unreadable = 0_usize;
     let chunks = Lines::open(args.chunks.chunks.as_ref())?.all_chunks(|message| {
         unreadable += 1;
-        eprintln!("{message}");
+        output::note!("{message}");
     })?;
     if chunks.is_empty() {
         bail!("there are no chunks to measure with");
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
 fn earlier(args: &BenchArgs, batches: &[u32]) -> Result<Option<Record>> {
     let Some(path) = &args.compare else { return Ok(None) };
     if args.save.as_ref() == Some(path) && !path.try_exists()? {
-        eprintln!("{}: nothing to compare with yet", path.display());
+        output::note!("{}: nothing to compare with yet", path.display());
         return Ok(None);
     }
     let earlier = Record::read(path)?;

@@ -20,7 +20,7 @@ pub(super) fn print(
         Format::Text => people(record, changes)?,
     }
     for verdict in verdicts {
-        eprintln!("too slow: {verdict}");
+        output::note!("too slow: {verdict}");
     }
     Ok(())
 }

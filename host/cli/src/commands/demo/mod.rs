@@ -4,11 +4,11 @@ mod corpus;
 mod swap;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
@@ -34,29 +34,44 @@ const POLICIES: [&str; 2] =
 const SCHEMA: &str = include_str!("../../../demo/demo.cedarschema");
 const POLICY_FILE: &str = "policy.cedar";
 const SCHEMA_FILE: &str = "policy.cedarschema";
+const STORE: &str = "chunks.sqlite";
 /// The two tenants of the corpus, each with a loader of its own.
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// The files that the demo works on.
 pub(super) struct Workspace {
     folder: PathBuf,
-    // Deletes the folder at the end, unless the user keeps it.
-    _temporary: Option<tempfile::TempDir>,
+    /// What nobody wants to keep, deleted at the end.
+    temporary: tempfile::TempDir,
 }
 
 impl Workspace {
     fn new(keep: Option<&PathBuf>) -> Result<Self> {
-        if let Some(folder) = keep {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-            return Ok(Self { folder: folder.clone(), _temporary: None });
-        }
         let temporary = tempfile::tempdir().context("a folder for the demo")?;
-        Ok(Self { folder: temporary.path().to_owned(), _temporary: Some(temporary) })
+        let folder = match keep {
+            Some(folder) => {
+                claim(folder).with_context(|| folder.display().to_string())?;
+                folder.clone()
+            }
+            None => temporary.path().to_owned(),
+        };
+        Ok(Self { folder, temporary })
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
+
+/// Makes sure that the demo overwrites no files but its own.
+fn claim(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    if std::fs::read_dir(folder)?.next().is_some() && Store::open(&folder.join(STORE)).is_err() {
+        bail!(
+            "other files are there; the demo keeps its own in a new folder, or in one that it kept them in before"
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
@@ -89,9 +104,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome> {
 
 /// A runtime with a cache of its own, so that the first load of each policy compiles and later ones do not.
 fn runtime(workspace: &Workspace) -> Result<Runtime> {
-    let folder = workspace.file("cache");
-    let _ = std::fs::remove_dir_all(&folder);
-    Ok(Runtime::new(RuntimeConfig { fuel: false, cache: Some(Cache::open(&folder)?) })?)
+    let cache = Cache::open(&workspace.temporary.path().join("cache"))?;
+    Ok(Runtime::new(RuntimeConfig { fuel: false, cache: Some(cache) })?)
 }
 
 /// The component of one of the demo's policies.
@@ -109,10 +123,10 @@ fn admit(workspace: &Workspace, handle: &PolicyHandle, chunks: &[Chunk]) -> Resu
         chunks.len(),
         handle.current().policy().component().len()
     ))?;
-    let path = workspace.file("chunks.sqlite");
+    let path = workspace.file(STORE);
     for suffix in ["", "-wal", "-shm"] {
         // Left over from an earlier run in the same folder, or not there.
-        let _ = std::fs::remove_file(workspace.file(&format!("chunks.sqlite{suffix}")));
+        let _ = std::fs::remove_file(workspace.file(&format!("{STORE}{suffix}")));
     }
     let mut store = Store::create(&path)?;
     // A chunk without its access level, as a careless pipeline would send it.
@@ -304,7 +318,7 @@ fn close(args: &DemoArgs, workspace: &Workspace, people: &[Person]) -> Result<()
     }
     let folder = workspace.folder.display();
     line(&format!(
-        "{} tamis search --db {folder}/chunks.sqlite --policy {folder}/{POLICY_FILE} --schema {folder}/{SCHEMA_FILE} --request {folder}/bob.json --text \"vacuum\"",
+        "{} tamis search --db {folder}/{STORE} --policy {folder}/{POLICY_FILE} --schema {folder}/{SCHEMA_FILE} --request {folder}/bob.json --text \"vacuum\"",
         green("Try:")
     ))
 }

@@ -10,7 +10,7 @@ use tamis_retrieve::{Found, Question, Store, search};
 use tamis_runtime::{Digest, PolicyHandle, Runtime};
 
 use super::corpus::{Asked, Person};
-use super::{K, POLICY_FILE, Workspace, by, compile, show};
+use super::{K, POLICY_FILE, STORE, Workspace, by, compile, show};
 use crate::commands::bench::time;
 use crate::output::{self, bold, line, progress};
 
@@ -63,7 +63,7 @@ impl Swap<'_> {
             "   Now the policy with two rules more serves, which treats agents and minors apart. The same question again:",
         )?;
         line("")?;
-        let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
+        let store = Store::open(&self.workspace.file(STORE))?;
         for (person, earlier) in self.people.iter().zip(shown).filter(|(person, _)| is_affected(person)) {
             show(&store, self.handle, person, self.asked, Some(earlier))?;
         }
@@ -76,7 +76,7 @@ impl Swap<'_> {
         // Another runtime, so that the swaps do not find it compiled already.
         let limits = self.handle.current().policy().limits().clone();
         let handle = PolicyHandle::new(&Runtime::shared()?, &component, limits)?;
-        let store = Store::open(&self.workspace.file("chunks.sqlite"))?;
+        let store = Store::open(&self.workspace.file(STORE))?;
         let mut hits = Vec::new();
         for person in self.people {
             hits.push(uids(&search(&store, &handle, &Question::new(&person.request, by(self.asked), K))?));
@@ -112,7 +112,7 @@ impl Swap<'_> {
 
     fn search_until(&self, stop: &AtomicBool, policies: &[(&str, Expected); 2]) -> Seen {
         let mut seen = Seen::default();
-        let Ok(store) = Store::open(&self.workspace.file("chunks.sqlite")) else {
+        let Ok(store) = Store::open(&self.workspace.file(STORE)) else {
             return Seen { failed: 1, ..seen };
         };
         for (number, person) in self.people.iter().enumerate().cycle() {

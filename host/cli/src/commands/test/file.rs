@@ -81,9 +81,9 @@ struct Whole {
 }
 
 impl TestFile {
-    /// Reads the file at `path`; the files that it names lie beside it.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let raw: Raw = serde_saphyr::from_str(&crate::input::text(path)?)?;
+    /// Reads the text of the file at `path`; the files that it names lie beside it.
+    pub(super) fn read(path: &Path, text: &str) -> Result<Self> {
+        let raw: Raw = serde_saphyr::from_str(text)?;
         let beside = |name: PathBuf| path.parent().map_or(name.clone(), |folder| folder.join(&name));
         if raw.tests.is_empty() {
             bail!("tests: there are none");

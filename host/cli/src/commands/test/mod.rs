@@ -6,7 +6,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tamis_core::{Chunk, Decision, Request};
 use tamis_runtime::{Limits, Policy, Runtime};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<Outcome> {
     let bar = progress("testing", args.files.len());
     let mut files = Vec::new();
     for path in &args.files {
-        files.push(run_file(args, path, &runtime, &limits).with_context(|| path.display().to_string())?);
+        files.push(run_file(args, path, &runtime, &limits)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -56,15 +56,18 @@ pub(crate) fn run(args: &TestArgs) -> Result<Outcome> {
 }
 
 fn run_file(args: &TestArgs, path: &Path, runtime: &Runtime, limits: &Limits) -> Result<FileRan> {
-    let tests = TestFile::read(path)?;
+    let place = || path.display().to_string();
+    let tests = TestFile::read(path, &crate::input::text(path)?).with_context(place)?;
     let policy = args.policy.clone().or_else(|| tests.policy.clone());
-    let policy = policy.context("policy: is missing, and --policy was not given")?;
+    let policy = policy.context("policy: is missing, and --policy was not given").with_context(place)?;
     let schema = args.schema.clone().or_else(|| tests.schema.clone());
     let (bytes, mut coverage) = if source::is_source(&policy) {
         let sources = Sources::read(&policy, schema.as_ref())?;
         let branches = tamis_compiler::branches(sources.policies(), sources.schema())?;
         let bytes = sources.compile(Validation::Required)?.component;
         (bytes, Some(Coverage::new(runtime, limits, branches)?))
+    } else if args.require_coverage {
+        bail!("what the tests reach is only known of Cedar source, and {} is a component", policy.display());
     } else {
         (source::component(&policy, schema.as_ref(), Validation::Required)?, None)
     };
@@ -73,7 +76,7 @@ fn run_file(args: &TestArgs, path: &Path, runtime: &Runtime, limits: &Limits) ->
     for test in &tests.tests {
         let chunks: Vec<Chunk> = test.expected.iter().map(|(chunk, _)| chunk.clone()).collect();
         if let Some(coverage) = &mut coverage {
-            coverage.add(&test.request, &chunks)?;
+            coverage.add(&test.request, &chunks).with_context(place)?;
         }
         ran.push(Ran {
             name: test.name.clone(),

@@ -41,7 +41,7 @@ pub(super) fn json(files: &[FileRan]) -> Result<()> {
     let test = |test: &Ran| json!({"name": test.name, "passed": test.failures.is_empty(), "decisions": test.decisions, "failures": test.failures});
     let file = |file: &FileRan| {
         json!({
-            "file": file.path,
+            "file": file.path.display().to_string(),
             "tests": file.tests.iter().map(test).collect::<Vec<_>>(),
             "coverage": file.coverage.as_ref().map(coverage_json),
         })
