@@ -55,6 +55,7 @@ pub(crate) fn settings() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    process::no_other_settings();
 }
 
 /// Whether the planner is told what rows a request can be allowed.

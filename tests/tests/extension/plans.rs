@@ -201,3 +201,35 @@ fn what_a_plan_was_made_for_cannot_be_made_up() {
         assert_eq!(code(asked(&other)), "42704", "{other}");
     }
 }
+
+/// PL/pgSQL keeps the place of such a call for the whole transaction.
+#[test]
+fn a_call_inside_of_a_function_follows_its_arguments_and_the_policy() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    load(&mut admin, "nobody", NOBODY).unwrap();
+    let layout = r#"{"columns": [["tenant"], ["level"]]}"#;
+    admin
+        .batch_execute(&format!(
+            "CREATE FUNCTION may(policy text, layout text) RETURNS boolean LANGUAGE plpgsql AS
+                 $$ BEGIN RETURN tamis.allowed(policy, layout, 'acme'::text, 3::bigint); END $$;
+             CREATE FUNCTION may() RETURNS boolean LANGUAGE plpgsql AS
+                 $$ BEGIN RETURN tamis.allowed('rag', '{layout}', 'acme'::text, 3::bigint); END $$"
+        ))
+        .unwrap();
+    for narrow in ["on", "off"] {
+        load(&mut admin, "rag", POLICY).unwrap();
+        let mut app = database.app();
+        app.batch_execute(&format!("SET tamis.narrow = {narrow}")).unwrap();
+        let mut transaction = app.transaction().unwrap();
+        set(&mut transaction, 3);
+        let mut may = |policy: &str| -> bool {
+            transaction.query_one("SELECT may($1, $2)", &[&policy, &layout]).unwrap().get(0)
+        };
+        assert_eq!(["rag", "nobody", "rag", "nobody"].map(&mut may), [true, false, true, false]);
+        let mut may = || transaction.query_one("SELECT may()", &[]).unwrap().get::<_, bool>(0);
+        assert!(may());
+        load(&mut admin, "rag", STRICTER).unwrap();
+        assert!(!may(), "{narrow}");
+    }
+}

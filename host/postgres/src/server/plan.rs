@@ -48,7 +48,7 @@ unsafe fn simplify(
         };
         let kinds: Vec<Kind> =
             (FIRST..length).map(|number| Kind::of(pg_sys::exprType(nth(arguments, number)))).collect();
-        let Some(decided) = decided_beside((*call).funcid) else { return Ok(None) };
+        let Some(decided) = decided_beside((*call).funcid, kinds.is_empty()) else { return Ok(None) };
         // A plan that is made without a request is made anew when there is one.
         kept::depend(root, decided);
         let place = Place { policy, action: Action::Retrieve, layout, kinds };
@@ -83,8 +83,8 @@ fn condition(place: &Place) -> Result<Option<Condition>, Failure> {
     narrow::condition(&place.policy, &layout, &place.kinds, &names)
 }
 
-/// `tamis.decided` of the extension that this `tamis.allowed` is of.
-fn decided_beside(allowed: pg_sys::Oid) -> Option<pg_sys::Oid> {
+/// `tamis.decided` of the extension that this `tamis.allowed` is of, for a row of which nothing is read or something.
+fn decided_beside(allowed: pg_sys::Oid, is_empty: bool) -> Option<pg_sys::Oid> {
     thread_local! {
         static KNOWN: Cell<(pg_sys::Oid, pg_sys::Oid)> = const { Cell::new((pg_sys::InvalidOid, pg_sys::InvalidOid)) };
     }
@@ -92,7 +92,9 @@ fn decided_beside(allowed: pg_sys::Oid) -> Option<pg_sys::Oid> {
     if known == allowed {
         return Some(decided);
     }
-    let decided = function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID])?;
+    let mut types = [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID];
+    let types = if is_empty { types.get_mut(..FIRST)? } else { &mut types };
+    let decided = function(c"decided", types)?;
     KNOWN.set((allowed, decided));
     Some(decided)
 }
