@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tamis_runtime::{Cache, InProcess, Limits, Policy, Runtime, RuntimeConfig};
 
 use crate::error::Failure;
+use crate::server::clock::Ticking;
 use crate::server::process;
 
 /// Policies that a backend keeps compiled. Few use more than one; past this all are dropped, and come back from the disk.
@@ -132,6 +133,8 @@ pub(crate) fn policy(
         return Ok(policy);
     }
     let component = component()?;
+    // It runs to say what it reads.
+    let _ticking = Ticking::start();
     let loaded = Policy::load(runtime()?, &component, &limits);
     let is = match &loaded {
         Ok(policy) => format!("{:x}", policy.digest()),

@@ -122,6 +122,28 @@ fn a_policy_that_gives_up_or_wants_too_much_ends_its_statement() {
     }
 }
 
+/// Where it came past what loading checks: a subscriber takes what its publisher has.
+#[test]
+fn a_policy_that_loops_before_it_is_asked_is_ended_too() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    for module in [
+        Module { start: FOREVER, ..Module::good() },
+        Module { describe: FOREVER, ..Module::good() },
+        Module { rewrite_query: FOREVER, ..Module::good() },
+    ] {
+        smuggle(&mut admin, &module);
+        let mut app = database.app();
+        let running = std::thread::spawn(move || code(asked(&mut app, &person("acme", 3, &[]), ALL)));
+        let until = Instant::now() + Duration::from_secs(10);
+        while !running.is_finished() {
+            assert!(Instant::now() < until, "nothing ends it");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(running.join().unwrap(), "54000");
+    }
+}
+
 /// An error of any statement stops all of the server's timers, and a cursor that was opened before goes on.
 #[test]
 fn a_policy_that_loops_after_an_error_is_ended_too() {
