@@ -208,6 +208,9 @@ fn a_token_is_a_request_if_it_is_signed_and_in_time() {
     let (whole, claims) = (token(hs256, &whole, key), token(hs256, &claims, key));
     assert_eq!(rows(&whole).unwrap(), 200);
     assert_eq!(rows(&claims).unwrap(), 100);
+    // Seconds may have a fraction, as those of Python's `time()` do.
+    let fraction = format!(r#"{{"exp":{later}.5,"nbf":0.5,"tamis":{}}}"#, person("acme", 3, &[]));
+    assert_eq!(rows(&token(hs256, &fraction, key)).unwrap(), 200);
 
     let admin_claims = format!(r#"{{"exp":{later},"sub":"ann","tenant":"acme","level":9,"roles":[]}}"#);
     let mut swapped: Vec<&str> = claims.split('.').collect();
@@ -221,6 +224,8 @@ fn a_token_is_a_request_if_it_is_signed_and_in_time() {
         (token(r#"{"alg":"HS256","kid":"other"}"#, &admin_claims, key), "key is not known"),
         (token(hs256, r#"{"sub":"ann"}"#, key), "never expires"),
         (token(hs256, r#"{"sub":"ann","exp":1000}"#, key), "has expired"),
+        (token(hs256, r#"{"sub":"ann","exp":1000.5}"#, key), "has expired"),
+        (token(hs256, r#"{"sub":"ann","exp":"later"}"#, key), "no number"),
         (token(hs256, &format!(r#"{{"sub":"ann","exp":{later},"nbf":{later}}}"#), key), "not valid yet"),
         (token(hs256, &format!(r#"{{"exp":{later}}}"#), key), "subject"),
         (token(hs256, &format!(r#"{{"exp":{later},"sub":"a","sub":"b"}}"#), key), "JSON web token"),
