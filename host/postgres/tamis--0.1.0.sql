@@ -434,6 +434,8 @@ END $$;
 CREATE FUNCTION tamis.register(
     relation regclass, policy text, columns jsonb, attributes name, id name, ancestors name, entity_type text) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    -- Not while a policy is loaded or dropped, which would not know of the table.
+    LOCK TABLE tamis.serving IN SHARE MODE;
     INSERT INTO tamis.protection
         SELECT register.relation, policy, columns, attributes, id, ancestors, entity_type, c.relrowsecurity, c.relforcerowsecurity
         FROM pg_class c WHERE c.oid = register.relation

@@ -173,3 +173,26 @@ fn a_policy_that_protects_is_not_dropped() {
     let result = tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), ALL);
     assert_eq!(code(result), "42704");
 }
+
+#[test]
+fn a_table_is_protected_by_what_is_being_loaded_meanwhile() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    admin.batch_execute("CREATE TABLE papers AS TABLE docs; GRANT SELECT ON papers TO app").unwrap();
+    let by_title = r#"permit(principal, action, resource) when { resource.title like "title 1*" };"#;
+    let mut loading = admin.transaction().unwrap();
+    loading.query_one("SELECT tamis.load_policy('rag', $1::text)", &[&by_title]).unwrap();
+    let mut other = database.admin();
+    let protecting = std::thread::spawn(move || {
+        other.batch_execute("SELECT tamis.protect('papers', 'rag', id => 'id')").unwrap()
+    });
+    let waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'tamis.serving'::regclass";
+    let mut watching = database.admin();
+    while watching.query(waits, &[]).unwrap().is_empty() {
+        assert!(!protecting.is_finished(), "it does not wait");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    loading.commit().unwrap();
+    protecting.join().unwrap();
+    assert_eq!(count(&mut database.app(), &person("acme", 0, &[]), "SELECT count(*) FROM papers"), 112);
+}
