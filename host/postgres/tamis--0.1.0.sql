@@ -186,7 +186,8 @@ $$;
 -- Compiles a policy in Cedar and loads it.
 CREATE FUNCTION tamis.load_policy(name text, cedar text, schema text DEFAULT NULL) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT tamis.store_policy(name, tamis.compile_policy(name, cedar, schema), cedar, schema)
+    SELECT tamis.store_policy(name, CASE WHEN name IS NOT NULL AND cedar IS NOT NULL THEN tamis.compile_policy(name, cedar, schema) END,
+                              cedar, schema)
 $$;
 
 -- Makes the generation serve that the serving one replaced. Returns its number.

@@ -30,11 +30,13 @@ pub(crate) enum Column {
 const ID: &str = "id";
 const ANCESTORS: &str = "ancestors";
 
-/// What a policy says that it reads of a row, besides attributes. Tags are in no row.
+/// What a policy says that it reads of a row, besides attributes. Tags are in no row. Only what was compiled from a text says no more
+/// than it reads; policies in other languages want all that they could look at.
 pub(crate) fn facts(policy: &Policy) -> Vec<&'static str> {
+    let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
     let read =
         [(ID, policy.reads_ids()), (ANCESTORS, policy.reads_ancestors()), ("tags", policy.reads_tags())];
-    read.into_iter().filter(|(_, reads)| *reads && policy.has_batch()).map(|(fact, _)| fact).collect()
+    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
 }
 
 #[derive(Deserialize)]
@@ -103,7 +105,7 @@ impl Layout {
     }
 
     /// What else of a row this policy reads, and of which it is not said where it is: without it, what the policy forbids by it would
-    /// be allowed. One that does not decide on batches does not say what it reads.
+    /// be allowed.
     pub(crate) fn lacks_fact(&self, policy: &Policy) -> Option<&'static str> {
         let reads = facts(policy);
         let has = |fact: &str| match fact {

@@ -60,6 +60,8 @@ fn a_component_that_is_no_policy_is_refused_and_the_last_good_one_goes_on() {
     refused(&mut admin, &newer, "22P03", "does not export");
     assert_eq!(code(admin.execute("SELECT tamis.load_policy('rag', NULL::bytea)", &[])), "22004");
     assert_eq!(code(admin.execute("SELECT tamis.load_policy(NULL, $1::bytea)", &[&good])), "22023");
+    assert_eq!(code(admin.batch_execute("SELECT tamis.load_policy('rag', NULL::text)")), "22004");
+    assert_eq!(code(admin.execute("SELECT tamis.load_policy(NULL, $1::text)", &[&POLICY])), "22023");
     assert_eq!(count(&mut app, &person("acme", 3, &[]), ALL), 200);
     let left: i64 = admin.query_one("SELECT count(*) FROM tamis.policy", &[]).unwrap().get(0);
     assert_eq!(left, 1);

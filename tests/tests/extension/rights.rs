@@ -1,6 +1,8 @@
 //! What only its owner may do to what is stored, and what nobody gets round: by roles, settings, schemas, or a column that is not named.
 
 use tamis_tests::extension::{Database, asked, code, count, person, server};
+use tamis_tests::hostile::answers::column;
+use tamis_tests::hostile::{Batch, Module};
 
 const ALL: &str = "SELECT count(*) FROM docs";
 
@@ -134,6 +136,20 @@ fn a_policy_that_reads_ids_or_ancestors_is_told_where_they_are() {
     assert_eq!(code(ask(r#"'ids', '{"columns": ["ancestors"]}', '{}'::text[]"#)), "42703");
     assert_eq!(code(ask(r#"'folders', '{"columns": ["id"]}', 7"#)), "42703");
     assert_eq!(code(ask(r#"'tags', '{"columns": ["id"]}', 7"#)), "42703");
+}
+
+/// As one in Rust does, whatever it looks at.
+#[test]
+fn a_policy_that_wants_all_there_is_does_not_say_that_it_reads_it() {
+    const CODES: u8 = 0;
+    const TEXTS: u8 = 2;
+    let wanted = vec![column(1, 0, CODES), column(2, 0, TEXTS), column(3, 0, CODES), column(4, 0, CODES)];
+    let component = Module::batching(Batch { wanted, ..Batch::good() }).component();
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    admin.execute("SELECT tamis.load_policy('rag', $1::bytea)", &[&component]).unwrap();
+    admin.batch_execute("SELECT tamis.protect('docs', 'rag')").unwrap();
+    assert_eq!(count(&mut database.app(), &person("acme", 0, &[]), ALL), 1000);
 }
 
 /// One could have them written so that a policy takes them for others.
