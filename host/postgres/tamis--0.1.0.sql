@@ -436,7 +436,7 @@ CREATE FUNCTION tamis.register(
     relation regclass, policy text, columns jsonb, attributes name, id name, ancestors name, entity_type text) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     -- Not while a policy is loaded or dropped, which would not know of the table.
-    LOCK TABLE tamis.serving IN SHARE MODE;
+    LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO tamis.protection
         SELECT register.relation, policy, columns, attributes, id, ancestors, entity_type, c.relrowsecurity, c.relforcerowsecurity
         FROM pg_class c WHERE c.oid = register.relation
@@ -506,6 +506,7 @@ BEGIN
     IF p.relation IS NULL THEN
         RAISE EXCEPTION 'table % is not protected', relation USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    PERFORM tamis.unregister(relation);
     PERFORM tamis.lift(relation);
     IF NOT p.was_enabled AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = relation) THEN
         EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', relation);
@@ -513,12 +514,12 @@ BEGIN
     IF NOT p.was_forced THEN
         EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', relation);
     END IF;
-    PERFORM tamis.unregister(relation);
 END $$;
 
 CREATE FUNCTION tamis.unregister(relation regclass) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM tamis.protection t WHERE t.relation = unregister.relation
+    LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM tamis.protection t WHERE t.relation = unregister.relation;
 $$;
 
 -- Tables that are gone leave nothing behind.
