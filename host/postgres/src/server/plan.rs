@@ -53,7 +53,7 @@ unsafe fn simplify(
         kept::depend(root, decided);
         let place = Place { policy, action: Action::Retrieve, layout, kinds };
         let Some(condition) = request::condition(&place, condition)? else { return Ok(None) };
-        let Some(text) = expression::of(root, &condition.text, arguments) else { return Ok(None) };
+        let text = expression::of(root, &condition.text, arguments);
         let basis = Basis {
             serial: request::serial(),
             moment: process::moment(),
@@ -68,6 +68,8 @@ unsafe fn simplify(
         (*(*(*asked).args).elements).ptr_value =
             pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false)
                 .cast();
+        // Without a condition it is decided by this policy all the same.
+        let Some(text) = text else { return Ok(Some(asked.cast())) };
         let both = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), text.cast()), asked.cast());
         Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, both, -1).cast()))
     }
