@@ -1,11 +1,20 @@
 \echo Use "CREATE EXTENSION tamis" to load this file. \quit
 
--- Whoever owns the schema could put functions of their own in the way of these.
+-- Whoever owns the schema, or has owned it, or may create in it could put functions of their own in the way of these.
 DO $$
+DECLARE
+    own pg_catalog.pg_namespace;
 BEGIN
-    IF (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'tamis') <> current_user::pg_catalog.regrole::pg_catalog.oid THEN
-        RAISE EXCEPTION 'the schema "tamis" belongs to somebody else'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop it, or have it given to whoever creates the extension.';
+    SELECT * INTO own FROM pg_catalog.pg_namespace WHERE nspname = 'tamis';
+    IF own.nspowner <> current_user::pg_catalog.regrole::pg_catalog.oid
+        OR EXISTS (SELECT FROM pg_catalog.aclexplode(own.nspacl) WHERE privilege_type = 'CREATE' AND grantee <> own.nspowner) THEN
+        RAISE EXCEPTION 'the schema "tamis" is open to somebody else'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop it: it is made with the extension.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+               AND refobjid = own.oid AND classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass) THEN
+        RAISE EXCEPTION 'the schema "tamis" is not empty'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Drop it: it is made with the extension.';
     END IF;
 END $$;
 
@@ -45,7 +54,10 @@ CREATE TABLE tamis.protection (
     attributes name,
     id name,
     ancestors name,
-    entity_type text NOT NULL
+    entity_type text NOT NULL,
+    -- Whether row-level security was enabled, and forced, before.
+    was_enabled boolean NOT NULL,
+    was_forced boolean NOT NULL
 );
 
 -- Keys that tokens are signed with. They are not dumped.
@@ -60,6 +72,11 @@ SELECT pg_catalog.pg_extension_config_dump('tamis.serving', '');
 SELECT pg_catalog.pg_extension_config_dump('tamis.protection', '');
 
 REVOKE ALL ON tamis.policy, tamis.serving, tamis.protection, tamis.key FROM PUBLIC;
+-- Nor do the roles pg_read_all_data and pg_write_all_data reach what is here.
+ALTER TABLE tamis.policy ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tamis.serving ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tamis.protection ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tamis.key ENABLE ROW LEVEL SECURITY;
 
 -- ---- What the library does ----
 
@@ -74,6 +91,14 @@ CREATE FUNCTION tamis.decided(key text, layout text, VARIADIC "any") RETURNS boo
     AS 'MODULE_PATHNAME', 'tamis_decided_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
 -- Whether the policy allows the current request to store a row.
 CREATE FUNCTION tamis.admitted(policy text, layout text, VARIADIC "any") RETURNS boolean
+    AS 'MODULE_PATHNAME', 'tamis_admitted_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
+
+-- These for a policy that reads nothing of a row.
+CREATE FUNCTION tamis.allowed(policy text, layout text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'tamis_allowed_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20 SUPPORT tamis.allowed_support;
+CREATE FUNCTION tamis.decided(key text, layout text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'tamis_decided_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
+CREATE FUNCTION tamis.admitted(policy text, layout text) RETURNS boolean
     AS 'MODULE_PATHNAME', 'tamis_admitted_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED COST 20;
 
 -- Sets the request of the current transaction.
@@ -98,7 +123,7 @@ CREATE FUNCTION tamis.replan(relation oid) RETURNS void
     AS 'MODULE_PATHNAME', 'tamis_replan_wrapper' LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE;
 -- Which rows the current request can be allowed, as a condition: more at most, and never fewer.
 CREATE FUNCTION tamis.condition_of(policy text, layout text, names text[], types oid[]) RETURNS text
-    AS 'MODULE_PATHNAME', 'tamis_condition_wrapper' LANGUAGE c STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME', 'tamis_condition_wrapper' LANGUAGE c STRICT STABLE PARALLEL RESTRICTED;
 
 -- ---- Loading policies ----
 
@@ -121,8 +146,8 @@ BEGIN
     SELECT s.generation INTO replaced FROM tamis.serving s WHERE s.name = store_policy.name;
     SELECT coalesce(max(p.generation), 0) + 1 INTO number FROM tamis.policy p WHERE p.name = store_policy.name;
     INSERT INTO tamis.policy (name, generation, digest, component, manifest, cedar, schema, previous)
-        VALUES (store_policy.name, number, checked->>'digest', store_policy.component, checked->'manifest',
-                store_policy.cedar, store_policy.schema, replaced);
+        VALUES (store_policy.name, number, checked->>'digest', store_policy.component,
+                checked->'manifest' || jsonb_build_object('reads', checked->'reads'), store_policy.cedar, store_policy.schema, replaced);
     PERFORM tamis.serve(store_policy.name, number);
     RETURN number;
 END $$;
@@ -138,7 +163,12 @@ BEGIN
         WHERE p.name = serve.name AND p.generation = serve.generation
         ON CONFLICT ON CONSTRAINT serving_pkey
         DO UPDATE SET generation = excluded.generation, digest = excluded.digest;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'policy "%" has no generation %', serve.name, serve.generation
+            USING ERRCODE = 'undefined_object', HINT = 'It was removed from tamis.policy. Load it again.';
+    END IF;
     PERFORM tamis.replan('tamis.serving'::regclass);
+    PERFORM tamis.forget_missing();
     -- It may read other columns.
     FOR protected IN SELECT t.relation FROM tamis.protection t WHERE t.policy = serve.name
     LOOP
@@ -156,7 +186,8 @@ $$;
 -- Compiles a policy in Cedar and loads it.
 CREATE FUNCTION tamis.load_policy(name text, cedar text, schema text DEFAULT NULL) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT tamis.store_policy(name, tamis.compile_policy(name, cedar, schema), cedar, schema)
+    SELECT tamis.store_policy(name, CASE WHEN name IS NOT NULL AND cedar IS NOT NULL THEN tamis.compile_policy(name, cedar, schema) END,
+                              cedar, schema)
 $$;
 
 -- Makes the generation serve that the serving one replaced. Returns its number.
@@ -186,6 +217,7 @@ DECLARE
     protected text;
 BEGIN
     LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM tamis.forget_missing();
     SELECT string_agg(t.relation::text, ', ') INTO protected FROM tamis.protection t WHERE t.policy = drop_policy.name;
     IF protected IS NOT NULL THEN
         RAISE EXCEPTION 'policy "%" protects tables', drop_policy.name
@@ -214,6 +246,8 @@ CREATE FUNCTION tamis.layout(
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     footprint jsonb;
+    -- What else is read of a row.
+    facts jsonb;
     entry jsonb;
     path jsonb;
     key text;
@@ -223,7 +257,7 @@ DECLARE
     is_column boolean;
     absent jsonb := '[]';
 BEGIN
-    SELECT p.manifest->'footprint' INTO footprint
+    SELECT p.manifest->'footprint', p.manifest->'reads' INTO footprint, facts
         FROM tamis.serving s JOIN tamis.policy p USING (name, generation) WHERE s.name = layout.policy;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'policy "%" does not exist', layout.policy
@@ -240,7 +274,19 @@ BEGIN
         layout.attributes := 'attributes';
     END IF;
 
-    PERFORM tamis.need_column(relation, layout.id, NULL);
+    -- Without it, what the policy forbids by it would be allowed.
+    IF (facts ? 'id' AND layout.id IS NULL) OR (facts ? 'ancestors' AND layout.ancestors IS NULL) THEN
+        RAISE EXCEPTION 'policy "%" reads the % of a row, and which column of table % that is is not known', layout.policy,
+            CASE WHEN layout.id IS NULL AND facts ? 'id' THEN 'id' ELSE 'ancestors' END, relation
+            USING ERRCODE = 'undefined_column', HINT = 'Say it to tamis.protect: id => …, ancestors => ….';
+    END IF;
+    IF facts ? 'tags' THEN
+        RAISE EXCEPTION 'policy "%" reads the tags of a row, which has none', layout.policy
+            USING ERRCODE = 'undefined_column', HINT = 'Have it read attributes.';
+    END IF;
+    -- Of types that are written in one way only, whatever the settings of a session.
+    PERFORM tamis.need_column(relation, layout.id, ARRAY['text', 'character varying', 'character', 'name', 'bigint', 'integer',
+        'smallint', 'numeric', 'oid', 'uuid']);
     PERFORM tamis.need_column(relation, layout.ancestors, ARRAY['text[]']);
     PERFORM tamis.need_column(relation, layout.attributes, ARRAY['jsonb']);
     IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = layout.attributes AND NOT a.attnotnull) THEN
@@ -370,10 +416,12 @@ BEGIN
     IF relation IS NULL OR protect.policy IS NULL OR protect.entity_type IS NULL THEN
         RAISE EXCEPTION 'a table is protected by a policy' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    -- Only who may change the table.
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', relation);
     PERFORM tamis.register(relation, protect.policy, coalesce(protect.columns, '{}'), protect.attributes, protect.id,
                            protect.ancestors, protect.entity_type);
+    -- Only who may change the table.
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', relation);
+    -- Written anew, whatever has become of it.
+    PERFORM tamis.lift(relation);
     PERFORM tamis.enforce(relation);
     SELECT string_agg(given, ', ') INTO unknown FROM jsonb_object_keys(protect.columns) AS given WHERE given <> ALL (
         (tamis.layout(relation, protect.policy, protect.columns, protect.attributes, protect.id, protect.ancestors, protect.entity_type)).known);
@@ -387,7 +435,11 @@ END $$;
 CREATE FUNCTION tamis.register(
     relation regclass, policy text, columns jsonb, attributes name, id name, ancestors name, entity_type text) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO tamis.protection VALUES (relation, policy, columns, attributes, id, ancestors, entity_type)
+    -- Not while a policy is loaded or dropped, which would not know of the table.
+    LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO tamis.protection
+        SELECT register.relation, policy, columns, attributes, id, ancestors, entity_type, c.relrowsecurity, c.relforcerowsecurity
+        FROM pg_class c WHERE c.oid = register.relation
         ON CONFLICT ON CONSTRAINT protection_pkey DO UPDATE
         SET policy = excluded.policy, columns = excluded.columns, attributes = excluded.attributes, id = excluded.id,
             ancestors = excluded.ancestors, entity_type = excluded.entity_type;
@@ -445,26 +497,37 @@ BEGIN
     END LOOP;
 END $$;
 
--- Lifts the protection. Row-level security is left off if the table has no policies of its own.
+-- Lifts the protection. Row-level security is as it was before, but for a table that has policies of its own by now: there it stays on.
 CREATE FUNCTION tamis.unprotect(relation regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    p tamis.protection := tamis.protection_of(relation);
 BEGIN
-    IF (tamis.protection_of(relation)).relation IS NULL THEN
+    IF p.relation IS NULL THEN
         RAISE EXCEPTION 'table % is not protected', relation USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM tamis.lift(relation);
-    IF NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = relation) THEN
-        EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', relation);
-    END IF;
     PERFORM tamis.unregister(relation);
+    PERFORM tamis.lift(relation);
+    IF NOT p.was_enabled AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = relation) THEN
+        EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', relation);
+    END IF;
+    IF NOT p.was_forced THEN
+        EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', relation);
+    END IF;
 END $$;
 
 CREATE FUNCTION tamis.unregister(relation regclass) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM tamis.protection t WHERE t.relation = unregister.relation
+    LOCK TABLE tamis.serving IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM tamis.protection t WHERE t.relation = unregister.relation;
 $$;
 
 -- Tables that are gone leave nothing behind.
+CREATE FUNCTION tamis.forget_missing() RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM tamis.protection t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)
+$$;
+-- Some are not dropped by a statement, such as temporary ones, and some while there are no event triggers; most are.
 CREATE FUNCTION tamis.forget_dropped() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -496,13 +559,16 @@ END $$;
 -- is given as its row type: tamis.search(NULL::docs, 'embedding', '[1,2,3]', 10).
 CREATE FUNCTION tamis.search(
     relation anyelement, embedding name, query text, k integer, operator text DEFAULT '<=>') RETURNS SETOF anyelement
-    LANGUAGE plpgsql SET hnsw.iterative_scan = 'relaxed_order' SET ivfflat.iterative_scan = 'relaxed_order' AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    SET hnsw.iterative_scan = 'relaxed_order' SET ivfflat.iterative_scan = 'relaxed_order' AS $$
 DECLARE
-    target regclass := (SELECT t.typrelid FROM pg_catalog.pg_type t WHERE t.oid = pg_catalog.pg_typeof(relation));
+    target regclass := (SELECT t.typrelid FROM pg_type t WHERE t.oid = pg_typeof(relation));
     p tamis.protection;
     l record;
     matching text;
     distance text;
+    -- The schema of the column's type, in which its operators are.
+    home name;
     plan json;
     -- Up to so many rows are compared one by one, which is exact and as fast as an index.
     few CONSTANT bigint := 5000;
@@ -511,7 +577,7 @@ DECLARE
     tids tid[];
 BEGIN
     IF coalesce(target, 0) = 0 THEN
-        RAISE EXCEPTION '% is no table', pg_catalog.pg_typeof(relation) USING ERRCODE = 'wrong_object_type',
+        RAISE EXCEPTION '% is no table', pg_typeof(relation) USING ERRCODE = 'wrong_object_type',
             HINT = 'The table is given as its row type, such as NULL::docs.';
     END IF;
     IF operator IS NULL OR operator NOT IN ('<=>', '<->', '<#>', '<+>') THEN
@@ -522,26 +588,33 @@ BEGIN
     END IF;
     p := tamis.protection_of(target);
     matching := tamis.condition(target);
-    EXECUTE pg_catalog.format('EXPLAIN (FORMAT JSON) SELECT FROM %s WHERE %s', target, matching) INTO plan;
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %s WHERE %s', target, matching) INTO plan;
     SELECT * INTO l FROM tamis.layout(target, p.policy, p.columns, p.attributes, p.id, p.ancestors, p.entity_type);
     -- Row-level security asks the same, but not for everybody.
-    matching := pg_catalog.format('FROM %s WHERE %s AND tamis.allowed(%L, %L%s)', target, matching, p.policy, l.layout::text,
-        (SELECT pg_catalog.string_agg(pg_catalog.format(', %I', argument), '' ORDER BY place)
-         FROM pg_catalog.unnest(l.arguments) WITH ORDINALITY AS u(argument, place)));
-    distance := pg_catalog.format('%I %s %L', embedding, operator, query);
+    matching := format('FROM %s WHERE %s AND tamis.allowed(%L, %L%s)', target, matching, p.policy, l.layout::text,
+        (SELECT string_agg(format(', %I', argument), '' ORDER BY place)
+         FROM unnest(l.arguments) WITH ORDINALITY AS u(argument, place)));
+    SELECT n.nspname INTO home FROM pg_attribute a
+        JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+        JOIN pg_namespace n ON n.oid = b.typnamespace
+        WHERE a.attrelid = target AND a.attname = embedding AND a.attnum > 0 AND NOT a.attisdropped;
+    IF home IS NULL THEN
+        RAISE EXCEPTION 'table % has no column "%"', target, embedding USING ERRCODE = 'undefined_column';
+    END IF;
+    distance := format('%I OPERATOR(%I.%s) %L', embedding, home, operator, query);
     IF (plan->0->'Plan'->>'Plan Rows')::numeric > few THEN
-        EXECUTE pg_catalog.format(
-            'SELECT pg_catalog.array_agg(tableoid::text || ctid::text), pg_catalog.array_agg(ctid) '
+        EXECUTE format(
+            'SELECT array_agg(tableoid::text || ctid::text), array_agg(ctid) '
             'FROM (SELECT tableoid, ctid %s ORDER BY %s LIMIT %s) AS nearest', matching, distance, k) INTO places, tids;
-        IF pg_catalog.cardinality(places) = k THEN
-            RETURN QUERY EXECUTE pg_catalog.format(
+        IF cardinality(places) = k THEN
+            RETURN QUERY EXECUTE format(
                 'SELECT * %s AND ctid = ANY ($1) AND tableoid::text || ctid::text = ANY ($2) ORDER BY (%s) + 0',
                 matching, distance) USING tids, places;
             RETURN;
         END IF;
     END IF;
     -- What is added keeps an approximate index from serving the order.
-    RETURN QUERY EXECUTE pg_catalog.format('SELECT * %s ORDER BY (%s) + 0 LIMIT %s', matching, distance, k);
+    RETURN QUERY EXECUTE format('SELECT * %s ORDER BY (%s) + 0 LIMIT %s', matching, distance, k);
 END $$;
 
 -- ---- Keys ----
@@ -563,7 +636,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tamis FROM PUBLIC;
 GRANT USAGE ON SCHEMA tamis TO PUBLIC;
 -- Without these nobody could ask anything of a protected table.
 GRANT EXECUTE ON FUNCTION tamis.allowed(text, text, "any"), tamis.decided(text, text, "any"),
-    tamis.admitted(text, text, "any"), tamis.request(), tamis.last_error(text),
+    tamis.admitted(text, text, "any"), tamis.allowed(text, text), tamis.decided(text, text), tamis.admitted(text, text),
+    tamis.request(), tamis.last_error(text),
     tamis.condition(regclass), tamis.condition_of(text, text, text[], oid[]), tamis.search(anyelement, name, text, integer, text),
     tamis.protection_of(regclass), tamis.layout(regclass, text, jsonb, name, name, name, text),
     tamis.column_type(regclass, text), tamis.need_column(regclass, text, text[])

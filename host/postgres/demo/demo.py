@@ -49,7 +49,7 @@ def fill(admin):
     admin.execute("ANALYZE docs")
     load(admin, "clearance.cedar")
     admin.execute("SELECT tamis.protect('docs', 'rag', id => 'id')")
-    admin.execute("CREATE ROLE app LOGIN; GRANT ALL ON docs TO app; GRANT EXECUTE ON FUNCTION tamis.set_request_token(text) TO app")
+    admin.execute("CREATE ROLE app LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON docs TO app; GRANT EXECUTE ON FUNCTION tamis.set_request_token(text) TO app")
     return len(lines)
 
 

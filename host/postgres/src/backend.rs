@@ -11,10 +11,15 @@ use sha2::{Digest, Sha256};
 use tamis_runtime::{Cache, InProcess, Limits, Policy, Runtime, RuntimeConfig};
 
 use crate::error::Failure;
+use crate::server::clock::Ticking;
 use crate::server::process;
 
 /// Policies that a backend keeps compiled. Few use more than one; past this all are dropped, and come back from the disk.
 const MAX_POLICIES: usize = 16;
+
+/// Files that are kept on the disk, of all databases: what one policy is compiled to takes half a megabyte. What is older is made anew
+/// when it is wanted.
+const MAX_FILES: usize = 256;
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static DEADLINE: GucSetting<i32> = GucSetting::<i32>::new(500);
@@ -55,6 +60,7 @@ pub(crate) fn settings() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    process::no_other_settings();
 }
 
 /// Whether the planner is told what rows a request can be allowed.
@@ -96,6 +102,18 @@ pub(crate) fn keep_error(digest: &str, error: &str) {
     let _ = std::fs::write(path, error);
 }
 
+/// Removes the oldest files beyond what is kept. What cannot be removed stays.
+pub(crate) fn tidy() {
+    let Ok(entries) = std::fs::read_dir(process::folder()) else { return };
+    let dated =
+        entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
+    let mut files: Vec<_> = dated.collect();
+    files.sort_unstable_by(|one, other| other.cmp(one));
+    for (_, path) in files.into_iter().skip(MAX_FILES) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Why a policy could not decide the last time that it could not.
 pub(crate) fn last_error(digest: &str) -> Option<String> {
     let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -115,6 +133,8 @@ pub(crate) fn policy(
         return Ok(policy);
     }
     let component = component()?;
+    // It runs to say what it reads.
+    let _ticking = Ticking::start();
     let loaded = Policy::load(runtime()?, &component, &limits);
     let is = match &loaded {
         Ok(policy) => format!("{:x}", policy.digest()),

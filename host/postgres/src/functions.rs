@@ -10,7 +10,7 @@ use tamis_runtime::PolicyHandle;
 
 use crate::error::{Failure, or_raise};
 use crate::gate::{self, Action, Chosen};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::table::{Key, find};
@@ -49,9 +49,11 @@ fn tamis_admitted(info: FunctionCallInfo) -> bool {
 
 /// `tamis.set_request(request)`
 #[pg_extern(sql = false)]
-fn tamis_set_request(request: JsonB) {
+fn tamis_set_request(info: FunctionCallInfo) {
     process::warn_unless_in_transaction(c"tamis.set_request");
-    or_raise(request::set(request.0));
+    // SAFETY: what the server calls this with.
+    let request = unsafe { Call::new(info) }.argument(0, Kind::Jsonb).json();
+    or_raise(request.map_err(request::unreadable).and_then(request::set));
 }
 
 /// `tamis.set_request_token(token)`
@@ -68,7 +70,7 @@ fn tamis_request() -> Option<JsonB> {
     request::json().map(JsonB)
 }
 
-/// `tamis.check_component(component)`: its digest and manifest, if it is a policy that passes the self-test.
+/// `tamis.check_component(component)`: its digest, its manifest and what it reads besides attributes, if it is a policy that passes the self-test.
 #[pg_extern(sql = false)]
 fn tamis_check_component(component: &[u8]) -> JsonB {
     or_raise(check(component))
@@ -83,10 +85,12 @@ fn check(component: &[u8]) -> Result<JsonB, Failure> {
     let runtime = backend::runtime()?;
     let _ticking = Ticking::start();
     let handle = PolicyHandle::new(runtime, component, backend::limits()).map_err(refused)?;
+    backend::tidy();
     let generation = handle.current();
     let policy = generation.policy();
     let digest = format!("{:x}", policy.digest());
-    Ok(JsonB(serde_json::json!({"digest": digest, "manifest": policy.manifest().to_json()})))
+    let (manifest, reads) = (policy.manifest().to_json(), layout::facts(policy));
+    Ok(JsonB(serde_json::json!({"digest": digest, "manifest": manifest, "reads": reads})))
 }
 
 /// `tamis.compile_policy(name, cedar, schema)`: the component.

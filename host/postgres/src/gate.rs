@@ -133,8 +133,9 @@ impl Gate {
 
 /// A place in a statement where rows are decided on.
 pub(crate) struct Site {
-    /// Which request this is for.
+    /// Which request this is for, and which statement of the client's.
     serial: u64,
+    began: i64,
     /// Whether the policy and the layout are the same for all rows.
     is_fixed: bool,
     /// None without a request.
@@ -145,7 +146,7 @@ struct Decider {
     gate: Rc<RefCell<Gate>>,
     shape: Rc<Shape>,
     key: Vec<u8>,
-    _ticking: Ticking,
+    ticking: Ticking,
 }
 
 /// Whose policy decides.
@@ -159,11 +160,13 @@ pub(crate) enum Chosen {
 
 /// Decides on the row that the arguments are.
 pub(crate) fn decide(call: Call<'_>, action: Action, chosen: Chosen) -> Result<bool, Failure> {
-    let serial = request::serial();
+    let (serial, began) = (request::serial(), process::statement());
     let site = match call.kept() {
-        Some(site) if site.is_fixed && site.serial == serial => site,
+        // Where PL/pgSQL keeps an expression, a place outlives its statement.
+        Some(site) if site.is_fixed && site.serial == serial && site.began == began => site,
         _ => call.keep(Site {
             serial,
+            began,
             is_fixed: call.is_fixed(0) && call.is_fixed(1),
             decider: decider(call, action, chosen)?,
         }),
@@ -200,7 +203,7 @@ fn decider(call: Call<'_>, action: Action, chosen: Chosen) -> Result<Option<Deci
     };
     let Some(gate) = request::gate(&place, find)? else { return Ok(None) };
     let shape = Rc::clone(&gate.borrow().shape);
-    Ok(Some(Decider { gate, shape, key: Vec::new(), _ticking: Ticking::start() }))
+    Ok(Some(Decider { gate, shape, key: Vec::new(), ticking: Ticking::start() }))
 }
 
 impl Decider {
@@ -214,6 +217,7 @@ impl Decider {
                 return Ok(allowed);
             }
         }
+        self.ticking.go_on();
         let allowed = self.shape.reader.read(value).map_or(Ok(false), |row| gate.decide(&row))?;
         if self.shape.remembers {
             gate.remember(&self.key, allowed);

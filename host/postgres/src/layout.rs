@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use tamis_core::chunk::DEFAULT_TYPE;
 use tamis_core::{InputError, input};
+use tamis_runtime::Policy;
 
 use crate::server::value::Kind;
 
@@ -24,6 +25,18 @@ pub(crate) enum Column {
     Ancestors,
     Attributes,
     Attribute(Vec<String>),
+}
+
+const ID: &str = "id";
+const ANCESTORS: &str = "ancestors";
+
+/// What a policy says that it reads of a row, besides attributes. Tags are in no row. Only what was compiled from a text says no more
+/// than it reads; policies in other languages want all that they could look at.
+pub(crate) fn facts(policy: &Policy) -> Vec<&'static str> {
+    let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+    let read =
+        [(ID, policy.reads_ids()), (ANCESTORS, policy.reads_ancestors()), ("tags", policy.reads_tags())];
+    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
 }
 
 #[derive(Deserialize)]
@@ -71,7 +84,7 @@ impl Layout {
     /// Whether an argument of this kind can be this.
     pub(crate) fn takes(column: &Column, kind: Kind) -> bool {
         match (column, kind) {
-            (Column::Id, _) => !matches!(kind, Kind::Array(_) | Kind::Jsonb),
+            (Column::Id, kind) => kind.has_one_text(),
             (Column::Ancestors, kind) => kind == Kind::of(pgrx::pg_sys::TEXTARRAYOID),
             (Column::Attributes, kind) => kind == Kind::Jsonb,
             (Column::Attribute(_), kind) => !matches!(kind, Kind::Other(_)),
@@ -89,6 +102,18 @@ impl Layout {
             self.absent.contains(path) || self.columns.iter().any(is)
         };
         footprint.iter().find(|path| !has(path))
+    }
+
+    /// What else of a row this policy reads, and of which it is not said where it is: without it, what the policy forbids by it would
+    /// be allowed.
+    pub(crate) fn lacks_fact(&self, policy: &Policy) -> Option<&'static str> {
+        let reads = facts(policy);
+        let has = |fact: &str| match fact {
+            ID => self.columns.contains(&Column::Id),
+            ANCESTORS => self.columns.contains(&Column::Ancestors),
+            _ => false,
+        };
+        reads.into_iter().find(|fact| !has(fact))
     }
 
     /// An attribute that is read as a whole, and of which a part is in a column of its own.

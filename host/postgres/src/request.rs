@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use serde_json::{Value as Json, json};
-use tamis_core::Request;
 use tamis_core::request::RETRIEVE;
+use tamis_core::{InputError, Request};
 use tamis_runtime::Policy;
 
 use crate::error::Failure;
@@ -50,6 +50,12 @@ pub(crate) fn watch() {
 
 /// Sets the request of the current transaction. The action may be left out, as each gate has its own.
 pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
+    // A worker knows no request, and could be given another than its transaction has.
+    if process::is_parallel() {
+        let message = "no request can be set in a parallel operation";
+        return Err(Failure::new(PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_STATE, message)
+            .hint("A function that sets one is PARALLEL UNSAFE."));
+    }
     if let Json::Object(members) = &mut json {
         members.entry("action").or_insert_with(|| json!({"name": RETRIEVE}));
     }
@@ -78,11 +84,13 @@ pub(crate) fn set(mut json: Json) -> Result<(), Failure> {
 }
 
 fn read(json: &Json) -> Result<Request, Failure> {
-    Request::from_json(&json.to_string()).map_err(|error| {
-        Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a request")
-            .detail(error)
-            .hint(r#"It is like {"subject": {"type": "User", "id": "alice"}}."#)
-    })
+    Request::from_json(&json.to_string()).map_err(unreadable)
+}
+
+pub(crate) fn unreadable(error: InputError) -> Failure {
+    Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a request")
+        .detail(error)
+        .hint(r#"It is like {"subject": {"type": "User", "id": "alice"}}."#)
 }
 
 /// The request as it was set.

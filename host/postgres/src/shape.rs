@@ -44,6 +44,13 @@ impl Shape {
                 .detail(format!("It is `{}`. No row was let through.", path.join(".")))
                 .hint("Protect the table again with tamis.protect."));
         }
+        if let Some(fact) = layout.lacks_fact(policy) {
+            let message =
+                format!("policy \"{}\" reads what its table is not known to have: {fact}", place.policy);
+            return Err(Failure::new(PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN, message)
+                .detail("No row was let through.")
+                .hint("Protect the table again with tamis.protect, and say where that is."));
+        }
         if let Some(path) = layout.divides(&footprint) {
             let path = path.join(".");
             return Err(wrong(format!("All of `{path}` is read, and a part of it has a column of its own.")));

@@ -13,7 +13,7 @@ use crate::error::Failure;
 /// Tokens longer than this are refused before anything reads them.
 const MAX_TOKEN: usize = 1 << 20;
 /// Seconds that clocks may differ by.
-const LEEWAY: i64 = 30;
+const LEEWAY: f64 = 30.0;
 /// The claim that holds a whole request.
 const REQUEST: &str = "tamis";
 
@@ -47,15 +47,17 @@ pub(crate) fn request(
     mac.verify_slice(&signature).map_err(|_| forged())?;
 
     let claims = decode(claims).ok_or_else(shape)?;
+    // Seconds that may have a fraction.
     let time = |name: &str| {
-        claims.get(name).map(|claim| claim.as_i64().ok_or_else(|| refused("a time is no whole number")))
+        claims.get(name).map(|claim| claim.as_f64().ok_or_else(|| refused("a time is no number")))
     };
+    let now = now as f64;
     let expires = time("exp").ok_or_else(|| refused("it never expires; it needs `exp`"))??;
-    if now > expires.saturating_add(LEEWAY) {
+    if now > expires + LEEWAY {
         return Err(refused("it has expired"));
     }
     if let Some(begins) = time("nbf")
-        && now < begins?.saturating_sub(LEEWAY)
+        && now < begins? - LEEWAY
     {
         return Err(refused("it is not valid yet"));
     }

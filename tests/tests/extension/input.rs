@@ -1,7 +1,7 @@
 //! What cannot be used is refused with a code, a detail and a hint, and changes nothing.
 
 use postgres::Client;
-use tamis_tests::extension::{Database, POLICY, code, count, load, person, said, server};
+use tamis_tests::extension::{Database, POLICY, SCHEMA, code, count, load, person, said, server};
 use tamis_tests::hostile::{FOREVER, Module, TRAP, good_of_another_contract, padded};
 
 const ALL: &str = "SELECT count(*) FROM docs";
@@ -60,6 +60,8 @@ fn a_component_that_is_no_policy_is_refused_and_the_last_good_one_goes_on() {
     refused(&mut admin, &newer, "22P03", "does not export");
     assert_eq!(code(admin.execute("SELECT tamis.load_policy('rag', NULL::bytea)", &[])), "22004");
     assert_eq!(code(admin.execute("SELECT tamis.load_policy(NULL, $1::bytea)", &[&good])), "22023");
+    assert_eq!(code(admin.batch_execute("SELECT tamis.load_policy('rag', NULL::text)")), "22004");
+    assert_eq!(code(admin.execute("SELECT tamis.load_policy(NULL, $1::text)", &[&POLICY])), "22023");
     assert_eq!(count(&mut app, &person("acme", 3, &[]), ALL), 200);
     let left: i64 = admin.query_one("SELECT count(*) FROM tamis.policy", &[]).unwrap().get(0);
     assert_eq!(left, 1);
@@ -182,4 +184,61 @@ fn a_stored_policy_that_was_tampered_with_lets_nothing_through() {
     assert_eq!(code(tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), ALL)), "XX001");
     admin.batch_execute("DELETE FROM tamis.policy").unwrap();
     assert_eq!(code(tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), ALL)), "XX001");
+}
+
+/// Whoever it is about: what is asked is nothing of the row's.
+#[test]
+fn a_policy_that_reads_nothing_of_a_row_protects() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    load(&mut admin, "all", "permit(principal, action, resource) when { principal.level == 9 };").unwrap();
+    admin.batch_execute("SELECT tamis.protect('docs', 'all')").unwrap();
+    let mut app = database.app();
+    for narrow in ["on", "off"] {
+        app.batch_execute(&format!("SET tamis.narrow = {narrow}")).unwrap();
+        for (level, rows) in [(9, 1000), (3, 0)] {
+            let someone = person("acme", level, &[]);
+            assert_eq!(count(&mut app, &someone, ALL), rows);
+            let update =
+                "WITH changed AS (UPDATE docs SET title = '' RETURNING 1) SELECT count(*) FROM changed";
+            assert_eq!(count(&mut app, &someone, update), rows);
+        }
+    }
+}
+
+/// Who asks and what is stored are UTF-8; what a database of another encoding has besides is nobody's.
+#[test]
+fn texts_of_another_encoding_are_nobodys() {
+    let database = Database::new(server());
+    let mut postgres = database.connect("postgres", "postgres");
+    let policy = r#"permit(principal, action, resource) when { resource.tenant == "acme" && resource.tags.contains("a") };"#;
+    let schema = SCHEMA.replace("level: Long };\n    action", "tags: Set<String> };\n    action");
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let other = format!("{}_{}", database.name(), encoding.to_lowercase());
+        let create = format!("CREATE DATABASE {other} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        postgres.batch_execute(&create).unwrap();
+        let mut admin = database.connect("postgres", &other);
+        admin.batch_execute("CREATE EXTENSION tamis").unwrap();
+        admin.execute("SELECT tamis.load_policy('rag', $1::text, $2)", &[&policy, &schema]).unwrap();
+        admin
+            .batch_execute(
+                "CREATE TABLE docs (id bigint, tenant text, tags text[]); GRANT SELECT ON docs TO app;
+                 GRANT EXECUTE ON FUNCTION tamis.set_request(jsonb) TO app; SELECT tamis.protect('docs', 'rag');
+                 INSERT INTO docs VALUES (1, 'acme', '{a}'), (2, chr(233), '{a}'), (3, 'acme', ARRAY['a', chr(233)])",
+            )
+            .unwrap();
+        let mut app = database.connect("app", &other);
+        for narrow in ["on", "off"] {
+            app.batch_execute(&format!("SET tamis.narrow = {narrow}")).unwrap();
+            assert_eq!(
+                count(&mut app, &person("acme", 0, &[]), "SELECT sum(id)::bigint FROM docs"),
+                1,
+                "{encoding}"
+            );
+        }
+        if encoding == "LATIN1" {
+            let someone = r#"SELECT tamis.set_request('{"subject": {"type": "User", "id": "\u00e9"}}')"#;
+            assert_eq!(code(app.batch_execute(someone)), "22023");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use tamis_tests::extension::{Database, asked, count, person, said, server};
+use tamis_tests::extension::{Database, asked, code, count, person, said, server};
 use tamis_tests::hostile::{FOREVER, Module, TRAP};
 
 const ALL: &str = "SELECT count(*) FROM docs";
@@ -120,6 +120,55 @@ fn a_policy_that_gives_up_or_wants_too_much_ends_its_statement() {
     for _ in 0..3 {
         assert_eq!(count(&mut app, &person("acme", 3, &[]), "SELECT caught()"), -1);
     }
+}
+
+/// Where it came past what loading checks: a subscriber takes what its publisher has.
+#[test]
+fn a_policy_that_loops_before_it_is_asked_is_ended_too() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    for module in [
+        Module { start: FOREVER, ..Module::good() },
+        Module { describe: FOREVER, ..Module::good() },
+        Module { rewrite_query: FOREVER, ..Module::good() },
+    ] {
+        smuggle(&mut admin, &module);
+        let mut app = database.app();
+        let running = std::thread::spawn(move || code(asked(&mut app, &person("acme", 3, &[]), ALL)));
+        let until = Instant::now() + Duration::from_secs(10);
+        while !running.is_finished() {
+            assert!(Instant::now() < until, "nothing ends it");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(running.join().unwrap(), "54000");
+    }
+}
+
+/// An error of any statement stops all of the server's timers, and a cursor that was opened before goes on.
+#[test]
+fn a_policy_that_loops_after_an_error_is_ended_too() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    let first_only = "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (if (i32.gt_u (global.get $calls) (i32.const 1)) (then (loop $forever (br $forever)))) (global.get $allow)";
+    smuggle(&mut admin, &Module::filtering(first_only));
+    let mut app = database.app();
+    let running = std::thread::spawn(move || {
+        let mut transaction = app.transaction().unwrap();
+        transaction.execute("SELECT tamis.set_request($1::text::jsonb)", &[&person("acme", 3, &[])]).unwrap();
+        transaction.batch_execute("DECLARE c CURSOR FOR SELECT id FROM docs").unwrap();
+        assert_eq!(transaction.query("FETCH 1 FROM c", &[]).unwrap().len(), 1);
+        let mut inside = transaction.transaction().unwrap();
+        assert!(inside.batch_execute("SELECT 1 / 0").is_err());
+        inside.rollback().unwrap();
+        code(transaction.query("FETCH 1 FROM c", &[]))
+    });
+    let until = Instant::now() + Duration::from_secs(10);
+    while !running.is_finished() {
+        assert!(Instant::now() < until, "nothing ends it");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(running.join().unwrap(), "54000");
 }
 
 #[test]

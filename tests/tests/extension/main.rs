@@ -7,13 +7,16 @@
     reason = "a failure here is a failure of the test"
 )]
 
+mod besides;
 mod crash;
 mod input;
 mod interrupts;
+mod lifting;
 mod plans;
 mod policies;
 mod replicas;
 mod requests;
+mod rights;
 mod rows;
 mod search;
 mod swaps;

@@ -138,6 +138,34 @@ fn a_cursor_goes_on_with_the_policy_that_it_was_opened_with() {
     assert_eq!(transaction.query_one(ALL, &[]).unwrap().get::<_, i64>(0), 0);
 }
 
+/// Nor does one whose filter is more than the planner takes.
+#[test]
+fn a_cursor_that_is_not_narrowed_goes_on_with_its_policy() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    let schema = SCHEMA.replace("level: Long };\n    action", "tags: Set<String> };\n    action");
+    let mut load = |policy: &str| {
+        admin.execute("SELECT tamis.load_policy('tags', $1::text, $2)", &[&policy, &schema]).unwrap();
+    };
+    load("permit(principal, action, resource) when { resource.tags.containsAny(principal.roles) };");
+    let mut other = database.admin();
+    other
+        .batch_execute(
+            "CREATE TABLE tagged AS SELECT n AS id, ARRAY['role ' || n] AS tags FROM generate_series(1, 200) AS n;
+             GRANT SELECT ON tagged TO app; SELECT tamis.protect('tagged', 'tags')",
+        )
+        .unwrap();
+    let roles: Vec<String> = (1..=150).map(|n| format!("role {n}")).collect();
+    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    let mut app = database.app();
+    let mut transaction = app.transaction().unwrap();
+    transaction.execute("SELECT tamis.set_request($1::text::jsonb)", &[&person("acme", 0, &roles)]).unwrap();
+    transaction.batch_execute("DECLARE c CURSOR FOR SELECT id FROM tagged").unwrap();
+    load(r#"permit(principal, action, resource) when { resource.tags.contains("role 7") };"#);
+    assert_eq!(transaction.query("SELECT FROM tagged", &[]).unwrap().len(), 1);
+    assert_eq!(transaction.query("FETCH ALL FROM c", &[]).unwrap().len(), 150);
+}
+
 /// Within one statement of the client's, whose parts see what was done before them.
 #[test]
 fn what_was_loaded_and_undone_serves_no_more() {
@@ -199,5 +227,37 @@ fn what_a_plan_was_made_for_cannot_be_made_up() {
     }
     for other in [format!("{key} "), key.replace(" rag", " none")] {
         assert_eq!(code(asked(&other)), "42704", "{other}");
+    }
+}
+
+/// PL/pgSQL keeps the place of such a call for the whole transaction.
+#[test]
+fn a_call_inside_of_a_function_follows_its_arguments_and_the_policy() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    load(&mut admin, "nobody", NOBODY).unwrap();
+    let layout = r#"{"columns": [["tenant"], ["level"]]}"#;
+    admin
+        .batch_execute(&format!(
+            "CREATE FUNCTION may(policy text, layout text) RETURNS boolean LANGUAGE plpgsql AS
+                 $$ BEGIN RETURN tamis.allowed(policy, layout, 'acme'::text, 3::bigint); END $$;
+             CREATE FUNCTION may() RETURNS boolean LANGUAGE plpgsql AS
+                 $$ BEGIN RETURN tamis.allowed('rag', '{layout}', 'acme'::text, 3::bigint); END $$"
+        ))
+        .unwrap();
+    for narrow in ["on", "off"] {
+        load(&mut admin, "rag", POLICY).unwrap();
+        let mut app = database.app();
+        app.batch_execute(&format!("SET tamis.narrow = {narrow}")).unwrap();
+        let mut transaction = app.transaction().unwrap();
+        set(&mut transaction, 3);
+        let mut may = |policy: &str| -> bool {
+            transaction.query_one("SELECT may($1, $2)", &[&policy, &layout]).unwrap().get(0)
+        };
+        assert_eq!(["rag", "nobody", "rag", "nobody"].map(&mut may), [true, false, true, false]);
+        let mut may = || transaction.query_one("SELECT may()", &[]).unwrap().get::<_, bool>(0);
+        assert!(may());
+        load(&mut admin, "rag", STRICTER).unwrap();
+        assert!(!may(), "{narrow}");
     }
 }

@@ -1,5 +1,6 @@
 //! Policies are loaded in transactions, serve from the next statement on, and can be taken back.
 
+use postgres::Client;
 use tamis_tests::extension::{Database, POLICY, SCHEMA, STRICTER, code, count, load, person, server};
 
 const ALL: &str = "SELECT count(*) FROM docs";
@@ -172,4 +173,53 @@ fn a_policy_that_protects_is_not_dropped() {
     admin.batch_execute("SELECT tamis.protect('docs', 'rag'); DELETE FROM tamis.serving").unwrap();
     let result = tamis_tests::extension::asked(&mut app, &person("acme", 3, &[]), ALL);
     assert_eq!(code(result), "42704");
+}
+
+/// What somebody waits for that another transaction goes on to hold, until it commits.
+fn while_it_waits<T: Send + 'static>(
+    database: &Database<'_>,
+    open: postgres::Transaction<'_>,
+    work: impl FnOnce(&mut Client) -> T + Send + 'static,
+) -> T {
+    let mut other = database.admin();
+    let backend: i32 = other.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let working = std::thread::spawn(move || work(&mut other));
+    let mut watching = database.admin();
+    while watching
+        .query("SELECT FROM pg_locks WHERE NOT granted AND pid = $1", &[&backend])
+        .unwrap()
+        .is_empty()
+    {
+        assert!(!working.is_finished(), "it does not wait");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    open.commit().unwrap();
+    working.join().unwrap()
+}
+
+const BY_TITLE: &str = r#"permit(principal, action, resource) when { resource.title like "title 1*" };"#;
+
+#[test]
+fn a_table_is_protected_by_what_is_being_loaded_meanwhile() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    admin.batch_execute("CREATE TABLE papers AS TABLE docs; GRANT SELECT ON papers TO app").unwrap();
+    let mut loading = admin.transaction().unwrap();
+    loading.query_one("SELECT tamis.load_policy('rag', $1::text)", &[&BY_TITLE]).unwrap();
+    let protect =
+        |client: &mut Client| client.batch_execute("SELECT tamis.protect('papers', 'rag', id => 'id')");
+    while_it_waits(&database, loading, protect).unwrap();
+    assert_eq!(count(&mut database.app(), &person("acme", 0, &[]), "SELECT count(*) FROM papers"), 112);
+}
+
+#[test]
+fn a_policy_is_loaded_while_a_protection_is_lifted() {
+    let database = Database::new(server());
+    let mut admin = database.documents();
+    let mut lifting = admin.transaction().unwrap();
+    lifting.batch_execute("SELECT tamis.unprotect('docs')").unwrap();
+    let load =
+        |client: &mut Client| client.execute("SELECT tamis.load_policy('rag', $1::text)", &[&BY_TITLE]);
+    while_it_waits(&database, lifting, load).unwrap();
+    assert_eq!(admin.query("SELECT FROM pg_policy", &[]).unwrap().len(), 0);
 }

@@ -86,6 +86,31 @@ fn a_request_is_set_once_and_ends_with_its_transaction() {
     assert_eq!(count(&mut app, &large, ALL), 500);
 }
 
+/// A worker of a parallel query is a process of its own, and a function can claim to be fit for it.
+#[test]
+fn a_parallel_worker_is_given_no_request() {
+    let database = Database::new(server());
+    database.documents();
+    let mut app = database.app();
+    if app.batch_execute("SET debug_parallel_query = on").is_err() {
+        app.batch_execute("SET force_parallel_mode = on").unwrap();
+    }
+    app.batch_execute(&format!(
+        "SET parallel_leader_participation = off;
+         CREATE FUNCTION pg_temp.others() RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $f$
+             BEGIN PERFORM tamis.set_request('{}'); RETURN (SELECT count(*) FROM docs); END $f$;
+         CREATE FUNCTION pg_temp.all() RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $f$
+             BEGIN RETURN (SELECT count(*) FROM docs); END $f$",
+        person("globex", 9, &[])
+    ))
+    .unwrap();
+    let small = person("acme", 0, &[]);
+    assert_eq!(code(asked(&mut app, &small, "SELECT pg_temp.others()")), "25000");
+    assert_eq!(count(&mut app, &small, "SELECT pg_temp.all()"), 0);
+    app.batch_execute("RESET ALL").unwrap();
+    assert_eq!(count(&mut app, &small, "SELECT pg_temp.all()"), 50);
+}
+
 #[test]
 fn only_who_may_sets_a_request() {
     let database = Database::new(server());
@@ -127,6 +152,8 @@ fn a_setting_that_is_made_too_early_does_not_count() {
         let shown: String = app.query_one(&format!("SHOW tamis.{setting}"), &[]).unwrap().get(0);
         assert_eq!(shown, value);
     }
+    // From then on one that there is not is an error.
+    assert_eq!(code(app.batch_execute("SET tamis.deadlin = 1")), "42602");
 }
 
 #[test]
@@ -141,6 +168,9 @@ fn what_is_no_request_is_an_error_that_says_so() {
         (r#"{"subject": {"type": "User", "id": 1}}"#, "subject.id"),
         (r#"{"subject": {"type": "User", "id": "a"}, "admin": true}"#, "admin"),
         (r#"{"subject": {"type": "User", "id": "a"}, "resource": {"type": "Chunk", "id": "x"}}"#, "resource"),
+        // JSONB takes both.
+        (r#"{"subject": {"type": "User", "id": "a", "properties": {"n": 1e400}}}"#, "number out of range"),
+        (&format!("{}1{}", "[".repeat(200), "]".repeat(200)), "recursion limit"),
     ] {
         let error = asked(&mut app, request, ALL).unwrap_err();
         assert_eq!(said(&error).code().code(), "22023", "{request}");
@@ -178,6 +208,9 @@ fn a_token_is_a_request_if_it_is_signed_and_in_time() {
     let (whole, claims) = (token(hs256, &whole, key), token(hs256, &claims, key));
     assert_eq!(rows(&whole).unwrap(), 200);
     assert_eq!(rows(&claims).unwrap(), 100);
+    // Seconds may have a fraction, as those of Python's `time()` do.
+    let fraction = format!(r#"{{"exp":{later}.5,"nbf":0.5,"tamis":{}}}"#, person("acme", 3, &[]));
+    assert_eq!(rows(&token(hs256, &fraction, key)).unwrap(), 200);
 
     let admin_claims = format!(r#"{{"exp":{later},"sub":"ann","tenant":"acme","level":9,"roles":[]}}"#);
     let mut swapped: Vec<&str> = claims.split('.').collect();
@@ -191,6 +224,8 @@ fn a_token_is_a_request_if_it_is_signed_and_in_time() {
         (token(r#"{"alg":"HS256","kid":"other"}"#, &admin_claims, key), "key is not known"),
         (token(hs256, r#"{"sub":"ann"}"#, key), "never expires"),
         (token(hs256, r#"{"sub":"ann","exp":1000}"#, key), "has expired"),
+        (token(hs256, r#"{"sub":"ann","exp":1000.5}"#, key), "has expired"),
+        (token(hs256, r#"{"sub":"ann","exp":"later"}"#, key), "no number"),
         (token(hs256, &format!(r#"{{"sub":"ann","exp":{later},"nbf":{later}}}"#), key), "not valid yet"),
         (token(hs256, &format!(r#"{{"exp":{later}}}"#), key), "subject"),
         (token(hs256, &format!(r#"{{"exp":{later},"sub":"a","sub":"b"}}"#), key), "JSON web token"),

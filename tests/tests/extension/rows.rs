@@ -146,9 +146,9 @@ fn ids_and_ancestors_are_read() {
     let query = "SELECT array_agg(number ORDER BY number) FROM ids";
     let numbers: Vec<i32> = asked(&mut app, &person("acme", 0, &[]), query).unwrap()[0].get(0);
     assert_eq!(numbers, [&[7][..], &(91..=100).collect::<Vec<_>>()].concat());
-    // A type that is written as text: here nobody's.
-    admin.batch_execute("SELECT tamis.protect('ids', 'ids', id => 'id')").unwrap();
-    assert_eq!(count(&mut app, &person("acme", 0, &[]), "SELECT count(*) FROM ids"), 0);
+    // A type that is written as text: here none is 7.
+    admin.batch_execute("SELECT tamis.protect('ids', 'ids', id => 'id', ancestors => 'above')").unwrap();
+    assert_eq!(count(&mut app, &person("acme", 0, &[]), "SELECT count(*) FROM ids"), 10);
 }
 
 #[test]

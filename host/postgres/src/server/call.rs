@@ -4,8 +4,9 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use pgrx::PgMemoryContexts;
-use pgrx::pg_sys::{self, FunctionCallInfo};
+use pgrx::pg_sys::{self, FunctionCallInfo, NodeTag};
 
+use super::plan::nth;
 use super::value::{Kind, Value};
 
 /// The arguments of a call.
@@ -41,10 +42,16 @@ impl<'c> Call<'c> {
         Kind::of(unsafe { pg_sys::get_fn_expr_argtype((*self.0).flinfo, number as c_int) })
     }
 
-    /// Whether the argument is the same in all calls from this place.
+    /// Whether the argument is the same in all calls from this place. A parameter is not: PL/pgSQL gives it another value each time.
     pub(crate) fn is_fixed(self, number: usize) -> bool {
-        // SAFETY: as `new` says.
-        unsafe { pg_sys::get_fn_expr_arg_stable((*self.0).flinfo, number as c_int) }
+        // SAFETY: as `new` says; the tags say what the nodes are.
+        unsafe {
+            let call = (*(*self.0).flinfo).fn_expr.cast::<pg_sys::FuncExpr>();
+            if call.is_null() || (*call).xpr.type_ != NodeTag::T_FuncExpr || number >= self.arguments() {
+                return false;
+            }
+            (*nth((*call).args, number)).type_ == NodeTag::T_Const
+        }
     }
 
     /// Whether the last argument is an array of arguments.

@@ -36,13 +36,20 @@ pub(crate) struct Ticking(());
 
 impl Ticking {
     pub(crate) fn start() -> Self {
+        USERS.set(USERS.get() + 1);
+        let ticking = Self(());
+        ticking.go_on();
+        ticking
+    }
+
+    /// Makes the clock run again, if an error has stopped it: that of any statement stops all timers, and a cursor goes on after it.
+    pub(crate) fn go_on(&self) {
         let id = ID.get().unwrap_or_else(|| {
             // SAFETY: the handler is a function of this library, which is never unloaded.
             let id = unsafe { RegisterTimeout(USER_TIMEOUT, tick) };
             ID.set(Some(id));
             id
         });
-        // An error of any statement stops all timers, so this asks.
         // SAFETY: an id that the server gave.
         unsafe {
             if !get_timeout_active(id) {
@@ -50,8 +57,6 @@ impl Ticking {
                 enable_timeout_every(id, first, TICK_MS);
             }
         }
-        USERS.set(USERS.get() + 1);
-        Self(())
     }
 }
 

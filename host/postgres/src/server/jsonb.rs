@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use pgrx::pg_sys::{self, Datum, jbvType as stored};
 use serde_json::Value as Json;
-use tamis_core::input;
+use tamis_core::{InputError, input};
 
 use super::value::{Held, output, utf8, with_bytes};
 use super::varlena::{Aligned, Plain};
@@ -18,6 +18,16 @@ pub(super) unsafe fn whole(root: &Aligned) -> Json {
     unsafe { json(root.container(), root.size()) }
 }
 
+/// The same, or why it cannot be read: JSONB holds larger numbers and nests deeper than policies read.
+///
+/// # Safety
+/// A JSONB value.
+pub(super) unsafe fn read(root: &Aligned) -> Result<Json, InputError> {
+    // SAFETY: as the caller says.
+    let text = unsafe { text(root.container(), root.size()) };
+    input::parse_json(text.ok_or_else(|| InputError::new("", "is not UTF-8"))?)
+}
+
 /// Set in the header of an object.
 const IS_OBJECT: u32 = 0x2000_0000;
 
@@ -26,13 +36,22 @@ const IS_OBJECT: u32 = 0x2000_0000;
 /// # Safety
 /// A container of a JSONB value.
 unsafe fn json(container: *mut pg_sys::JsonbContainer, size: usize) -> Json {
+    // SAFETY: as the caller says.
+    let json = unsafe { text(container, size) }.and_then(|text| input::parse_json(text).ok());
+    json.unwrap_or_else(|| Json::Array(vec![Json::Null]))
+}
+
+/// The text of a container, in the row's memory; `None` if it is not UTF-8.
+///
+/// # Safety
+/// A container of a JSONB value.
+unsafe fn text<'r>(container: *mut pg_sys::JsonbContainer, size: usize) -> Option<&'r str> {
     // SAFETY: as the caller says; what the server writes is a C string.
     let text = unsafe {
         let size = i32::try_from(size).unwrap_or(i32::MAX / 2);
         std::ffi::CStr::from_ptr(pg_sys::JsonbToCString(std::ptr::null_mut(), container, size))
     };
-    let json = text.to_str().ok().and_then(|text| input::parse_json(text).ok());
-    json.unwrap_or_else(|| Json::Array(vec![Json::Null]))
+    text.to_str().ok()
 }
 
 /// The member at a path; `None` if there is none, or something that is no object lies above it.

@@ -48,12 +48,12 @@ unsafe fn simplify(
         };
         let kinds: Vec<Kind> =
             (FIRST..length).map(|number| Kind::of(pg_sys::exprType(nth(arguments, number)))).collect();
-        let Some(decided) = decided_beside((*call).funcid) else { return Ok(None) };
+        let Some(decided) = decided_beside((*call).funcid, kinds.is_empty()) else { return Ok(None) };
         // A plan that is made without a request is made anew when there is one.
         kept::depend(root, decided);
         let place = Place { policy, action: Action::Retrieve, layout, kinds };
         let Some(condition) = request::condition(&place, condition)? else { return Ok(None) };
-        let Some(text) = expression::of(root, &condition.text, arguments) else { return Ok(None) };
+        let text = expression::of(root, &condition.text, arguments);
         let basis = Basis {
             serial: request::serial(),
             moment: process::moment(),
@@ -68,6 +68,8 @@ unsafe fn simplify(
         (*(*(*asked).args).elements).ptr_value =
             pg_sys::makeConst(pg_sys::TEXTOID, -1, pg_sys::DEFAULT_COLLATION_OID, -1, key, false, false)
                 .cast();
+        // Without a condition it is decided by this policy all the same.
+        let Some(text) = text else { return Ok(Some(asked.cast())) };
         let both = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), text.cast()), asked.cast());
         Ok(Some(pg_sys::makeBoolExpr(pg_sys::BoolExprType::AND_EXPR, both, -1).cast()))
     }
@@ -83,8 +85,8 @@ fn condition(place: &Place) -> Result<Option<Condition>, Failure> {
     narrow::condition(&place.policy, &layout, &place.kinds, &names)
 }
 
-/// `tamis.decided` of the extension that this `tamis.allowed` is of.
-fn decided_beside(allowed: pg_sys::Oid) -> Option<pg_sys::Oid> {
+/// `tamis.decided` of the extension that this `tamis.allowed` is of, for a row of which nothing is read or something.
+fn decided_beside(allowed: pg_sys::Oid, is_empty: bool) -> Option<pg_sys::Oid> {
     thread_local! {
         static KNOWN: Cell<(pg_sys::Oid, pg_sys::Oid)> = const { Cell::new((pg_sys::InvalidOid, pg_sys::InvalidOid)) };
     }
@@ -92,7 +94,9 @@ fn decided_beside(allowed: pg_sys::Oid) -> Option<pg_sys::Oid> {
     if known == allowed {
         return Some(decided);
     }
-    let decided = function(c"decided", &mut [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID])?;
+    let mut types = [pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::ANYOID];
+    let types = if is_empty { types.get_mut(..FIRST)? } else { &mut types };
+    let decided = function(c"decided", types)?;
     KNOWN.set((allowed, decided));
     Some(decided)
 }

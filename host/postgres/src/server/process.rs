@@ -18,11 +18,23 @@ pub(crate) fn check_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
+/// A setting of this extension's that there is not is an error from now on.
+pub(crate) fn no_other_settings() {
+    // SAFETY: a C string.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"tamis".as_ptr()) }
+}
+
 /// A folder for files of this extension in the server's data.
 pub(crate) fn folder() -> PathBuf {
     // SAFETY: set once when the server starts; a C string.
     let data = unsafe { CStr::from_ptr(pg_sys::DataDir) };
     PathBuf::from(data.to_string_lossy().into_owned()).join("tamis")
+}
+
+/// Whether this is a parallel worker, or has some that work: what is said here they do not know.
+pub(crate) fn is_parallel() -> bool {
+    // SAFETY: looks at a variable of the backend.
+    unsafe { pg_sys::IsInParallelMode() }
 }
 
 /// Whether rows are being read to be kept for others, such as for a materialised view.

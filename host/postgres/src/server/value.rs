@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{Array, FromDatum};
 use serde_json::{Number, Value as Json};
+use tamis_core::InputError;
 
 use super::jsonb;
 use super::varlena::{Aligned, Plain};
@@ -38,6 +39,19 @@ pub(crate) enum Element {
 }
 
 impl Kind {
+    /// Whether a value is written in one way only. Dates, bytes and others are written as who asks sets it, who could by that get
+    /// round what a policy says of an id.
+    pub(crate) fn has_one_text(self) -> bool {
+        match self {
+            Self::Int2 | Self::Int4 | Self::Int8 | Self::Text => true,
+            Self::Other(oid) => {
+                [pg_sys::UUIDOID, pg_sys::NUMERICOID, pg_sys::BPCHAROID, pg_sys::NAMEOID, pg_sys::OIDOID]
+                    .contains(&oid)
+            }
+            Self::Bool | Self::Float8 | Self::Jsonb | Self::Array(_) => false,
+        }
+    }
+
     pub(crate) fn of(oid: Oid) -> Self {
         match oid {
             pg_sys::BOOLOID => Self::Bool,
@@ -88,8 +102,12 @@ pub(crate) enum Held<'r> {
 impl Held<'_> {
     /// There, and nothing that a policy can read, whatever is declared.
     pub(super) fn unreadable() -> Self {
-        Self::Json(Json::Array(vec![Json::Null]))
+        Self::Json(unreadable())
     }
+}
+
+fn unreadable() -> Json {
+    Json::Array(vec![Json::Null])
 }
 
 impl<'r> Value<'r> {
@@ -170,6 +188,13 @@ impl<'r> Value<'r> {
         }
     }
 
+    /// The JSON that a JSONB value is; null if there is none.
+    pub(crate) fn json(self) -> Result<Json, InputError> {
+        let Some(datum) = self.datum.filter(|_| self.kind == Kind::Jsonb) else { return Ok(Json::Null) };
+        // SAFETY: the kind is JSONB.
+        unsafe { jsonb::read(&Aligned::of(datum)) }
+    }
+
     /// The elements of an array of texts without NULL.
     pub(crate) fn texts(self) -> Option<Vec<String>> {
         match self.held() {
@@ -201,7 +226,7 @@ impl<'r> Value<'r> {
             unsafe { (*pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>()).ndim };
         if dimensions > 1 {
             // No set.
-            return Some(Json::Array(vec![Json::Null]));
+            return None;
         }
         // SAFETY: an array of elements of this type, by its kind.
         unsafe {
@@ -211,7 +236,7 @@ impl<'r> Value<'r> {
                 Element::Int4 => array::<i32>(datum, Json::from),
                 Element::Int8 => array::<i64>(datum, Json::from),
                 Element::Float8 => array::<f64>(datum, real),
-                Element::Text => array::<String>(datum, Json::from),
+                Element::Text => texts(datum),
             }
         }
     }
@@ -225,6 +250,17 @@ where
     // SAFETY: as the caller says.
     let elements = unsafe { Vec::<Option<T>>::from_datum(datum, false) }?;
     Some(elements.into_iter().map(|element| element.map_or(Json::Null, &json)).collect())
+}
+
+/// The same of texts. What is not UTF-8 is in no set either.
+///
+/// # Safety
+/// An array of texts.
+unsafe fn texts(datum: Datum) -> Option<Json> {
+    // SAFETY: as the caller says. Their bytes are looked at before they are taken for UTF-8.
+    let elements = unsafe { Array::<&[u8]>::from_datum(datum, false) }?;
+    let json = |bytes| std::str::from_utf8(bytes).map_or_else(|_| unreadable(), Json::from);
+    Some(elements.iter().map(|element| element.map_or(Json::Null, json)).collect())
 }
 
 /// What is no number in JSON is no number that a policy can read.
