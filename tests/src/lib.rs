@@ -11,6 +11,7 @@ pub mod rewriting;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tamis_core::{Chunk, Filter, Request};
 use tamis_runtime::{Limits, Policy, Runtime};
@@ -29,9 +30,14 @@ pub fn example(name: &str) -> Vec<u8> {
     built.entry(name.to_owned()).or_insert_with(build).clone()
 }
 
-/// An example policy, loaded with the usual limits.
+/// An example policy.
 pub fn load(name: &str) -> Policy {
-    Policy::load(&Runtime::shared().unwrap(), &example(name), &Limits::default()).unwrap()
+    Policy::load(&Runtime::shared().unwrap(), &example(name), &patient()).unwrap()
+}
+
+/// Limits for tests that are not about time: machines that run them may have a lot else to do.
+pub fn patient() -> Limits {
+    Limits { deadline: Duration::from_secs(60), ..Limits::default() }
 }
 
 /// The ids of the chunks that the policy allows, in order.

@@ -5,9 +5,10 @@ use serde_json::json;
 use tamis_compiler::Named;
 use tamis_core::{Chunk, Request};
 use tamis_retrieve::Store;
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
+use tamis_runtime::{PolicyHandle, Runtime};
 
 use crate::engines::Server;
+use crate::patient;
 
 /// Numbers in a vector.
 pub const DIMENSIONS: usize = 96;
@@ -71,7 +72,7 @@ impl Group {
 pub fn handle() -> PolicyHandle {
     let (policies, schema) = (Named { name: "p", text: POLICY }, Named { name: "s", text: SCHEMA });
     let compiled = tamis_compiler::compile("readers", policies, Some(schema)).unwrap();
-    PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, Limits::default()).unwrap()
+    PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, patient()).unwrap()
 }
 
 /// A chunk with as much metadata as chunks usually have.

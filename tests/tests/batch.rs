@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};
 use tamis_core::{Cell, Chunk, Decision, EntityUid, Extractor, JsonRow, Request, Row};
-use tamis_runtime::{Admission, Limits, Policy, Runtime, Verdict};
+use tamis_runtime::{Admission, Policy, Runtime, Verdict};
 use tamis_tests::generate::{self, hold};
-use tamis_tests::{document, example, load, principal, user, user_with_agent};
+use tamis_tests::{document, example, load, patient, principal, user, user_with_agent};
 
 const POLICIES: [&str; 3] = ["clearance", "data-source", "company"];
 
@@ -204,7 +204,7 @@ fn a_batch_of_many_frames_is_decided_as_one() {
 /// Ten times what a policy may use for dictionaries: the session goes on with new instances.
 #[test]
 fn more_values_than_fit_in_memory_are_decided() {
-    let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let limits = patient();
     let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
     let bob = user("bob", "acme", 1, &["analyst"]);
     let mut session = policy.session(&bob);
@@ -245,7 +245,7 @@ fn more_values_than_fit_in_memory_are_decided() {
 /// Chunks that differ in what the policy reads come between such that do not: it is asked about each once, and forgets nothing.
 #[test]
 fn more_chunks_than_are_remembered_are_decided() {
-    let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let limits = patient();
     let policy = Policy::load(&Runtime::shared().unwrap(), &example("clearance"), &limits).unwrap();
     let mut session = policy.session(&user("bob", "acme", 40_000, &["analyst"]));
     let chunk = |level: i64| document("x", "acme", level, &["analyst"]);
@@ -339,8 +339,7 @@ fn dictionaries_of_one_session_are_not_those_of_another() {
 
 #[test]
 fn every_chunk_of_a_type_of_its_own_and_every_ancestor_reach_the_policy() {
-    let policy =
-        Policy::load(&Runtime::shared().unwrap(), &example("data-source"), &Limits::default()).unwrap();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &example("data-source"), &patient()).unwrap();
     let bob = user("bob", "acme", 1, &[]);
     let chunks: Vec<Chunk> = (0..100)
         .map(|id| {

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tamis_core::filter::{Attribute, Filter};
 use tamis_core::{Chunk, Query, Request};
 use tamis_runtime::{Admission, Error, Limits, Policy, Runtime};
-use tamis_tests::{allowed, chunk, matched, request, root};
+use tamis_tests::{allowed, chunk, matched, patient, request, root};
 
 fn folder() -> PathBuf {
     root().join("guest/examples/c-tenant")
@@ -35,7 +35,7 @@ fn component() -> Vec<u8> {
 }
 
 fn policy() -> Policy {
-    Policy::load(&Runtime::shared().unwrap(), &component(), &Limits::default()).unwrap()
+    Policy::load(&Runtime::shared().unwrap(), &component(), &patient()).unwrap()
 }
 
 fn query() -> Query {
@@ -239,11 +239,6 @@ fn in_groups(count: usize) -> Request {
     request(&format!(
         r#"{{"subject":{{"type":"User","id":"u","properties":{{{ACME}}},"parents":[{groups}]}},"action":{{"name":"retrieve"}}}}"#
     ))
-}
-
-/// Limits with a deadline that no test meets by accident: an unoptimised host takes its time.
-fn patient() -> Limits {
-    Limits { deadline: Duration::from_secs(300), ..Limits::default() }
 }
 
 /// The request and a chunk cross into the guest's memory for every decision, so what each leaves behind adds up.

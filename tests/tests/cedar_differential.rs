@@ -10,7 +10,7 @@ use cedar_policy::{
 };
 use tamis_compiler::Named;
 use tamis_core::request::KnownEntities;
-use tamis_runtime::{Limits, Policy, Runtime};
+use tamis_runtime::{Policy, Runtime};
 
 use tamis_tests::cedar::case::{self, Case};
 use tamis_tests::cedar::coverage::Tally;
@@ -19,6 +19,7 @@ use tamis_tests::cedar::generate::{self, Knobs};
 use tamis_tests::cedar::oracle::{self, Verdict};
 use tamis_tests::cedar::search::search;
 use tamis_tests::cedar::{ours, search};
+use tamis_tests::patient;
 
 /// Cases that are compared: a few seconds without optimisation.
 const COMPARED: u64 = 1_000;
@@ -163,7 +164,7 @@ fn linked_templates_are_decided_as_by_cedar() {
     let compiled = tamis_compiler::compile("links", Named { name: "links.json", text: &json }, None).unwrap();
     let ids: BTreeSet<&str> = compiled.manifest.policies.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, BTreeSet::from(["alice-f", "bob-f", "group-2"]));
-    let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &patient()).unwrap();
 
     let entities = serde_json::json!([
         {"uid": {"type": "User", "id": "alice"}, "attrs": {"level": 2}, "parents": [{"type": "Group", "id": "g"}]},

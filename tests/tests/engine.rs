@@ -11,7 +11,7 @@ use tamis_tests::cedar::case::Case;
 use tamis_tests::cedar::generate::{self, Knobs};
 use tamis_tests::cedar::oracle::{self, Verdict};
 use tamis_tests::hostile::Module;
-use tamis_tests::root;
+use tamis_tests::{patient, root};
 
 /// Random cases that are compiled, loaded and asked: loading takes most of a second without optimisation.
 const CASES: u64 = 12;
@@ -71,7 +71,7 @@ fn decide(case: &Case) -> Vec<Verdict> {
     let policies = Named { name: "policies", text: &case.policies };
     let schema = case.schema.as_deref().map(|text| Named { name: "schema", text });
     let component = tamis_compiler::compile("case", policies, schema).unwrap().component;
-    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &patient()).unwrap();
     let entities = KnownEntities::from_json(&case.entities.to_string()).unwrap();
     // Rules are in the order of the source, as Cedar numbers policies; what `@id` calls them is another matter.
     let name = |id: &String| {
@@ -103,8 +103,7 @@ fn a_component_says_of_itself_what_its_custom_section_says() {
     let schema = Named { name: "s.cedarschema", text: schema };
     for (schema, length) in [(None, 0), (Some(schema), 64)] {
         let compiled = tamis_compiler::compile("manifest", source, schema).unwrap();
-        let policy =
-            Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+        let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &patient()).unwrap();
         assert_eq!(policy.manifest().to_json(), compiled.manifest.to_json());
         assert_eq!(policy.manifest().schema_digest.len(), length);
         assert_eq!(policy.manifest().source_digest.len(), 64);
@@ -116,8 +115,7 @@ fn a_session_may_go_on_for_long() {
     let text = r#"permit(principal, action, resource) when { resource.tags.contains("x") || resource.name like "*a*" };"#;
     let compiled = tamis_compiler::compile("long", Named { name: "long.cedar", text }, None).unwrap();
     // Each chunk takes some 2 kB to pass: all of them would not fit.
-    let limits =
-        Limits { memory: 2 << 20, deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { memory: 2 << 20, ..patient() };
     let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &limits).unwrap();
     let request =
         tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
@@ -146,15 +144,14 @@ fn texts_are_texts() {
             r#"@id("{text}") permit(principal, action, resource) when {{ resource.kind == "{text}" }};"#
         );
         let compiled = tamis_compiler::compile("texts", Named { name: "texts", text: &text }, None).unwrap();
-        let policy =
-            Policy::load(&Runtime::shared().unwrap(), &compiled.component, &Limits::default()).unwrap();
+        let policy = Policy::load(&Runtime::shared().unwrap(), &compiled.component, &patient()).unwrap();
         let chunk = tamis_tests::chunk(r#"{"id":"1","attributes":{"kind":"other"}}"#);
         assert!(!policy.filter(&request, &[chunk]).unwrap()[0].allow, "{text}");
     }
     // A module that has one of them in its data, and does not decide on batches.
     let more = r#"(data "tamis:policy/batch@0.1.0#filter-chunks component-type")"#;
     let bytes = Module { more, ..Module::good() }.component();
-    let policy = Policy::load(&Runtime::shared().unwrap(), &bytes, &Limits::default()).unwrap();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &bytes, &patient()).unwrap();
     assert!(!policy.has_batch());
 }
 
@@ -174,7 +171,7 @@ fn a_rewrite_grows_with_the_number_of_rules() {
         let text: String = (0..rules).map(rule).collect();
         let component =
             tamis_compiler::compile("rules", Named { name: "rules", text: &text }, None).unwrap().component;
-        let limits = Limits { deadline: std::time::Duration::from_secs(60), ..Limits::default() };
+        let limits = patient();
         let mut session = Policy::load(&runtime, &component, &limits).unwrap().session(&request);
         session.rewrite(&tamis_core::Query { collection: String::new(), k: 1 }).unwrap();
         session.instructions().unwrap()
@@ -194,7 +191,7 @@ fn what_is_removed_is_the_same_in_batches() {
     "#;
     let component =
         tamis_compiler::compile("redact", Named { name: "redact", text }, None).unwrap().component;
-    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+    let policy = Policy::load(&Runtime::shared().unwrap(), &component, &patient()).unwrap();
     let request =
         tamis_tests::request(r#"{"subject":{"type":"User","id":"u"},"action":{"name":"retrieve"}}"#);
     let cases = [
@@ -233,7 +230,7 @@ fn what_no_host_would_load_does_not_compile() {
         tamis_compiler::compile("wide", Named { name: "wide.cedar", text: &text }, None)
     };
     let most = reading(1000).unwrap().component;
-    Policy::load(&Runtime::shared().unwrap(), &most, &Limits::default()).unwrap();
+    Policy::load(&Runtime::shared().unwrap(), &most, &patient()).unwrap();
     let error = reading(1001).unwrap_err().to_string();
     assert!(error.contains("the policies read more than 1000 attributes of chunks"), "{error}");
 }
@@ -275,7 +272,7 @@ fn what_nests_as_deep_as_it_may_is_decided() {
         ),
     ] {
         assert!(condition.len() > 300, "{name}");
-        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &patient()).unwrap();
         let alone = policy.explain(&request, &chunks).unwrap().remove(0);
         assert!(alone.errors.is_empty(), "{name}: {alone:?}");
         assert_eq!(policy.filter(&request, &chunks).unwrap()[0].allow, alone.allow, "{name}");
@@ -300,7 +297,7 @@ fn deep_values_are_compared_in_deep_expressions() {
         let equal = "resource.deep == principal.deep";
         let (condition, component) = deepest(equal, |inner| format!("if {inner} then true else {equal}"));
         assert!(condition.len() > 3_000);
-        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &patient()).unwrap();
         let alone = policy.explain(&request, &chunks).unwrap();
         assert!(alone[0].allow && !alone[1].allow, "{alone:?}");
         let together = policy.filter(&request, &chunks).unwrap();
@@ -326,7 +323,7 @@ fn chains_are_as_long_as_people_write_them() {
         let text = format!("permit(principal, action, resource) when {{ {condition} }};");
         let component =
             tamis_compiler::compile("chain", Named { name: "chain", text: &text }, None).unwrap().component;
-        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &Limits::default()).unwrap();
+        let policy = Policy::load(&Runtime::shared().unwrap(), &component, &patient()).unwrap();
         let alone = policy.explain(&request, &chunks).unwrap();
         assert_eq!([alone[0].allow, alone[1].allow], allowed, "{}", &text[..100]);
         let together = policy.filter(&request, &chunks).unwrap();

@@ -12,8 +12,9 @@ use serde_json::json;
 use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
 use tamis_retrieve::{By, Error, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
+use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::engines::Server;
+use tamis_tests::patient;
 use tamis_tests::readability::{connect, fill_store, fill_table};
 
 const CHUNKS: usize = 6_000;
@@ -47,7 +48,7 @@ fn vector(number: usize) -> [f64; 8] {
 fn handle() -> PolicyHandle {
     let (policies, schema) = (Named { name: "p", text: POLICY }, Named { name: "s", text: SCHEMA });
     let compiled = tamis_compiler::compile("owners", policies, Some(schema)).unwrap();
-    PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, Limits::default()).unwrap()
+    PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, patient()).unwrap()
 }
 
 fn user(id: &str) -> Request {

@@ -13,8 +13,9 @@ use tamis_dialect::{Fields, Place, Qdrant};
 use tamis_retrieve::{
     By, Error, Found, QdrantCollection, QdrantSource, Question, Store, VectorSource, search,
 };
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
+use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::engines::Server;
+use tamis_tests::patient;
 use tamis_tests::readability::{self, GROUPS};
 
 const KEY: &str = "a key";
@@ -157,7 +158,7 @@ fn what_is_redacted_is_gone_from_where_the_collection_has_it() {
     let text = r#"@redact("salary") permit(principal, action, resource);"#;
     let policies = tamis_compiler::Named { name: "p.cedar", text };
     let component = tamis_compiler::compile("redacts", policies, None).unwrap().component;
-    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, Limits::default()).unwrap();
+    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, patient()).unwrap();
     let request = GROUPS[0].request();
     let asked = |filter: Option<&Filter>| {
         let question = Question { filter, ..Question::new(&request, By::Vector(&[1.0, 0.0]), 5) };

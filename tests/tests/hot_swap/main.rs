@@ -5,16 +5,15 @@ mod refusal;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tamis_core::filter::{Attribute, Filter, Operand, Test};
 use tamis_core::{Chunk, Decision, Query, Request, Value};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
-use tamis_tests::chunk;
+use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::hostile::Module;
 use tamis_tests::hostile::abi::{Abi, texts};
 use tamis_tests::hostile::answers::{self, Rewrite, node, operand, value};
 use tamis_tests::request;
+use tamis_tests::{chunk, patient};
 
 /// A policy that allows everything if its number is odd, denies everything if it is even, and names itself in every
 /// decision and every filter.
@@ -59,11 +58,6 @@ fn decider(decisions: &[Decision]) -> u64 {
 
 fn handle(number: u64) -> PolicyHandle {
     PolicyHandle::new(&Runtime::shared().unwrap(), &policy(number), patient()).unwrap()
-}
-
-/// Limits with a deadline that no test meets by accident, however busy the machine.
-fn patient() -> Limits {
-    Limits { deadline: Duration::from_secs(60), ..Limits::default() }
 }
 
 fn bob() -> Request {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value as Json};
 use tamis_compiler::Named;
 use tamis_core::admit::footprint_faults;
 use tamis_core::{Chunk, Request};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
+use tamis_runtime::{PolicyHandle, Runtime};
+use tamis_tests::patient;
 use tempfile::TempDir;
 
 use super::*;
@@ -106,8 +107,7 @@ fn chunk(id: i64, values: &[Value], boolean: bool) -> Chunk {
 fn expected(policy: &str, schema: Option<&str>, request: &str, chunks: &[Chunk]) -> BTreeSet<String> {
     let schema = schema.map(|text| Named { name: "schema", text });
     let compiled = tamis_compiler::compile("policy", Named { name: "policy", text: policy }, schema).unwrap();
-    let handle =
-        PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, Limits::default()).unwrap();
+    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &compiled.component, patient()).unwrap();
     let footprint = handle.current().policy().manifest().footprint.clone();
     let decisions = handle.filter(&Request::from_json(request).unwrap(), chunks).unwrap().value;
     let readable = |chunk: &Chunk| footprint_faults(chunk, &footprint).is_empty();

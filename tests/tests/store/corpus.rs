@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use tamis_core::{Chunk, Filter, Request};
 use tamis_retrieve::{By, Error, Found, IndexReport, Opened, Store, VectorSource};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
-use tamis_tests::{document, example, user};
+use tamis_runtime::{PolicyHandle, Runtime};
+use tamis_tests::{document, example, patient, user};
 use tempfile::TempDir;
 
 /// A store in a folder of its own.
@@ -51,7 +50,7 @@ pub(crate) fn clearance() -> &'static PolicyHandle {
 /// The policy `clearance`, for a test that replaces it.
 pub(crate) fn replaceable() -> PolicyHandle {
     // These tests are not about time, and share the machine with others.
-    let limits = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
+    let limits = patient();
     PolicyHandle::new(&Runtime::shared().unwrap(), &example("clearance"), limits).unwrap()
 }
 

@@ -8,8 +8,8 @@ use tamis_core::filter::{Attribute, Comparison, Operand, Test};
 use tamis_core::request::{INDEX, RETRIEVE};
 use tamis_core::{Chunk, Filter, Request, Value};
 use tamis_retrieve::{By, Error, Found, Question, VectorSource, search};
-use tamis_runtime::{Limits, PolicyHandle, Runtime};
-use tamis_tests::{chunk, example, generate, principal, request, user, user_with_agent};
+use tamis_runtime::{PolicyHandle, Runtime};
+use tamis_tests::{chunk, example, generate, patient, principal, request, user, user_with_agent};
 
 use crate::corpus::{Database, Wide, clearance, ids, loader, placed, ranked, replaceable, vectors};
 
@@ -235,7 +235,7 @@ fn what_is_redacted_cannot_be_asked_for() {
     "#;
     let policies = Named { name: "p.cedar", text };
     let component = tamis_compiler::compile("redacts", policies, None).unwrap().component;
-    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, Limits::default()).unwrap();
+    let handle = PolicyHandle::new(&Runtime::shared().unwrap(), &component, patient()).unwrap();
     let with_salaries = |salaries: [i64; 4]| -> Vec<Chunk> {
         let chunk = |(index, salary): (usize, i64)| {
             let open = if index == 0 { r#","open":true"# } else { "" };
