@@ -80,6 +80,9 @@ fn a_session_that_failed_answers_only_its_error() {
     assert_eq!(session.filter(&[]).unwrap_err(), error);
     assert_eq!(session.rewrite(&query()).unwrap_err(), error);
     assert_eq!(session.admit(&chunks()).unwrap_err(), error);
+    // Nor what is remembered.
+    policy.rewrite(&bob(), &query()).unwrap();
+    assert_eq!(session.rewrite(&query()).unwrap_err(), error);
 
     assert!(other.filter(&chunks()).unwrap()[0].allow);
     assert_allows(&policy);
