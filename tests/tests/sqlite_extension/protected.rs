@@ -108,6 +108,25 @@ fn a_text_that_is_to_be_withheld_must_be_known() {
 }
 
 #[test]
+fn rows_are_found_by_their_folders() {
+    for attributes in ["", r#""attributes":"meta","#] {
+        let connection = memory();
+        connection
+            .execute_batch(
+                r#"CREATE TABLE docs (id INTEGER PRIMARY KEY, meta TEXT, folders TEXT);
+                 INSERT INTO docs VALUES (1, '{}', '[{"type":"Folder","id":"x"}]'), (2, '{}', NULL),
+                    (3, '{}', '[{"type":"Folder","id":"y"},{"type":"Folder","id":"x"}]'), (4, '{}', '[{"type":"Folder","id":"y"}]')"#,
+            )
+            .unwrap();
+        let policy = r#"permit(principal, action, resource in Folder::"x"); forbid(principal, action, resource in Folder::"z");"#;
+        connection.query_row("SELECT tamis_load('rag', ?)", [policy], |_| Ok(())).unwrap();
+        protect(&connection, "docs", "rag", &format!(r#"{{{attributes}"parents":"folders"}}"#));
+        ask_as(&connection, &user("bob", "acme", 1));
+        assert_eq!(column(&connection, "SELECT id FROM docs"), integers(&[1, 3]), "{attributes}");
+    }
+}
+
+#[test]
 fn folders_that_a_policy_reads_must_be_known() {
     let connection = memory();
     let create = r#"CREATE TABLE docs AS SELECT 1 AS id, '[{"type":"Folder","id":"secret"}]' AS folders"#;
