@@ -45,6 +45,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return fs::write(&path, bytes);
     }
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    if !folder.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such folder"));
+    }
     // As for any new file: less what the umask says.
     let mode = Permissions::from_mode(0o666);
     let aside = tempfile::Builder::new().permissions(mode).tempfile_in(folder);

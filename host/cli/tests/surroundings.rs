@@ -173,6 +173,11 @@ fn a_file_of_the_wrong_kind_is_named_with_what_is_wanted() {
             1,
             "no/d.sqlite: there is no such folder",
         ),
+        (
+            "bench --policy p.cedar --request alice.json --chunks c.jsonl --seconds 0 --batch 1 --save no/run.json",
+            1,
+            "no/run.json: there is no such folder",
+        ),
         ("rewrite --policy p.cedar --request alice.json --fields alice.json", 1, "alice.json: "),
     ] {
         let ran = desk.run(words);

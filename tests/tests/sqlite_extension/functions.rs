@@ -276,6 +276,22 @@ fn a_policy_that_is_not_good_changes_nothing() {
 }
 
 #[test]
+fn what_was_wrong_with_a_policy_is_for_administrators() {
+    let folder = TempDir::new().unwrap();
+    let (admin, reader) = (file(&folder), file(&folder));
+    load(&admin, "rag", EVERYBODY);
+    for name in ["rag", "new"] {
+        let sql =
+            format!("SELECT tamis_load('{name}', 'permit(principal, action, resource) when {{ secret }};')");
+        refused(&admin, &sql, "secret");
+    }
+    let listed = "SELECT name || ': ' || coalesce(error, '-') FROM tamis_policies";
+    assert!(column(&admin, listed).iter().all(|line| format!("{line:?}").contains("secret")));
+    ask_as(&reader, &user("bob", "acme", 1));
+    assert_eq!(column(&reader, listed), [Value::Text("rag: -".to_owned())]);
+}
+
+#[test]
 fn a_policy_that_fails_later_denies_with_an_error_and_the_connection_goes_on() {
     // Good to the stranger of the self-test, and stuck with everyone else.
     let stuck = "(if (i32.ge_u (global.get $calls) (i32.const 2)) (then (loop $forever (br $forever))))

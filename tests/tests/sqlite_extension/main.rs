@@ -12,6 +12,7 @@ mod attacks;
 mod differential;
 mod functions;
 mod loadable;
+mod named;
 mod protected;
 mod search;
 
