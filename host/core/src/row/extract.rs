@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiter::{Jiter, JiterError, LinePosition, Peek};
+use smallvec::{SmallVec, smallvec};
 
 use super::{Cell, Row};
 use crate::chunk::{Attributes, DEFAULT_TYPE};
@@ -42,8 +43,11 @@ pub struct JsonRow<'a> {
     pub tags: Attributes,
     /// Every folder or collection that it is in, directly or not.
     pub ancestors: BTreeSet<EntityUid>,
-    cells: Vec<Option<&'a str>>,
+    cells: Cells<'a>,
 }
+
+/// The text of each attribute of a footprint, which seldom has more than eight.
+type Cells<'a> = SmallVec<[Option<&'a str>; 8]>;
 
 impl Extractor {
     /// An extractor of the attributes in a policy's footprint.
@@ -67,7 +71,7 @@ impl Extractor {
         let mut scan = Scan {
             text: metadata,
             json: Jiter::new(metadata.as_bytes()),
-            cells: vec![None; self.attributes],
+            cells: smallvec![None; self.attributes],
         };
         scan.object(&self.wanted)?;
         scan.json.finish().map_err(|error| scan.error(&error))?;
@@ -128,14 +132,14 @@ impl Row for JsonRow<'_> {
 struct Scan<'a> {
     text: &'a str,
     json: Jiter<'a>,
-    cells: Vec<Option<&'a str>>,
+    cells: Cells<'a>,
 }
 
 impl<'a> Scan<'a> {
     /// Reads an object.
     fn object(&mut self, wanted: &Object) -> Result<(), InputError> {
         // Which of the names were there, so that none is taken for another that comes later.
-        let mut found = vec![false; wanted.0.len()];
+        let mut found: SmallVec<[bool; 16]> = smallvec![false; wanted.0.len()];
         let mut name = self.json.next_object();
         loop {
             let position = match name {
