@@ -16,6 +16,7 @@ use crate::server::clock::Ticking;
 use crate::server::table::{Key, find};
 use crate::server::value::Kind;
 use crate::server::{kept, plan, process};
+use crate::shape::wrong;
 use crate::{backend, narrow, request, serving, token};
 
 /// The server calls this when it loads the library.
@@ -117,12 +118,22 @@ fn tamis_compile_policy(name: &str, cedar: &str, schema: Option<&str>) -> Vec<u8
 
 /// `tamis.condition_of(policy, layout, names, types)`: what rows the request can be allowed, as SQL.
 #[pg_extern(sql = false)]
-fn tamis_condition(policy: &str, layout: &str, names: Vec<String>, types: Vec<pg_sys::Oid>) -> String {
+fn tamis_condition(
+    policy: &str,
+    layout: &str,
+    names: Vec<Option<String>>,
+    types: Vec<Option<pg_sys::Oid>>,
+) -> String {
     let layout = Layout::from_json(layout).map_err(|error| {
         Failure::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "not a layout").detail(error)
     });
-    let kinds: Vec<Kind> = types.into_iter().map(Kind::of).collect();
-    let condition = layout.and_then(|layout| narrow::condition(policy, &layout, &kinds, &names));
+    let columns = names.into_iter().zip(types).map(|(name, oid)| Some((Kind::of(oid?), name?)));
+    let columns: Option<(Vec<Kind>, Vec<String>)> = columns.collect();
+    let columns = columns.ok_or_else(|| wrong("A column has no name or no type."));
+    let condition = layout.and_then(|layout| {
+        let (kinds, names) = columns?;
+        narrow::condition(policy, &layout, &kinds, &names)
+    });
     or_raise(condition).map_or_else(|| "FALSE".to_owned(), |condition| condition.text)
 }
 

@@ -163,6 +163,8 @@ fn calls_that_protect_has_not_written_decide_nothing_or_no_more() {
         (format!("tamis.allowed('rag', '{layout}', 'acme'::text, now())"), "22023"),
         (format!("tamis.allowed('rag', '{layout}', VARIADIC ARRAY['acme', '3'])"), "22023"),
         ("tamis.allowed('rag', '{\"columns\": [[\"tenant\"]]}', 'acme'::text)".to_owned(), "42703"),
+        (format!("tamis.condition_of('rag', '{layout}', '{{a,NULL}}', '{{25,20}}') = ''"), "22023"),
+        (format!("tamis.condition_of('rag', '{layout}', '{{a,b}}', '{{25,NULL}}') = ''"), "22023"),
     ] {
         assert_eq!(code(ask(&call)), expected, "{call}");
     }
