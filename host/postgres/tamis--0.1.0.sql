@@ -278,7 +278,7 @@ BEGIN
     IF (facts ? 'id' AND layout.id IS NULL) OR (facts ? 'ancestors' AND layout.ancestors IS NULL) THEN
         RAISE EXCEPTION 'policy "%" reads the % of a row, and which column of table % that is is not known', layout.policy,
             CASE WHEN layout.id IS NULL AND facts ? 'id' THEN 'id' ELSE 'ancestors' END, relation
-            USING ERRCODE = 'undefined_column', HINT = 'Say it to tamis.protect: id => …, ancestors => ….';
+            USING ERRCODE = 'undefined_column', HINT = 'Say it to tamis.protect: by "id" and "ancestors".';
     END IF;
     IF facts ? 'tags' THEN
         RAISE EXCEPTION 'policy "%" reads the tags of a row, which has none', layout.policy
