@@ -4,8 +4,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
-use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row, input};
+use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row, Type, input};
 use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -337,7 +338,7 @@ fn imports(runtime: &Runtime, component: &Component) -> Vec<Import> {
 /// Refuses a component that shows another manifest to whoever looks at its bytes than it gives to those who run it.
 fn check_shown(bytes: &[u8], manifest: &Manifest) -> Result<(), Error> {
     match Outline::of(bytes)?.manifest {
-        Some(shown) if !input::parse_json(&shown).is_ok_and(|shown| shown == manifest.to_json()) => {
+        Some(shown) if !input::parse_json(&shown).is_ok_and(|shown| spelled(shown) == manifest.to_json()) => {
             let section = tamis_contract::MANIFEST_SECTION;
             Err(Error::Contract(format!(
                 "its section `{section}` shows something else than what it says of itself"
@@ -345,6 +346,17 @@ fn check_shown(bytes: &[u8], manifest: &Manifest) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// A manifest with its types as this library spells them: the names in a record may have quotes.
+fn spelled(mut manifest: Json) -> Json {
+    let footprint = manifest.get_mut("footprint").and_then(Json::as_array_mut);
+    for declared in footprint.into_iter().flatten().filter_map(|entry| entry.get_mut("type")) {
+        if let Some(Ok(read)) = declared.as_str().map(str::parse::<Type>) {
+            *declared = read.to_string().into();
+        }
+    }
+    manifest
 }
 
 /// What a policy says of itself, and the columns of its frames.

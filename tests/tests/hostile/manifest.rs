@@ -59,6 +59,21 @@ fn what_its_bytes_show_is_what_it_says_of_itself() {
     }
 }
 
+/// The compiler and the host spell a record in ways of their own.
+#[test]
+fn types_of_records_are_shown_as_they_are_said() {
+    let policies =
+        Named { name: "p", text: "permit(principal, action, resource) when { resource.place.room == 4 };" };
+    let schema = r#"entity User; entity Chunk { place: { room: Long, of?: Set<{ "a b": String, a: Bool }> } };
+        action "retrieve", "index" appliesTo { principal: User, resource: Chunk };"#;
+    let schema = Named { name: "s", text: schema };
+    let component = tamis_compiler::compile("p", policies, Some(schema)).unwrap().component;
+    load(component.clone(), patient()).unwrap();
+    let shown = Outline::of(&component).unwrap().manifest.unwrap();
+    let message = "its section `tamis:manifest` shows something else";
+    assert_load_refused(showing(&component, &shown.replace("Long", "Bool")), patient(), "contract", message);
+}
+
 #[test]
 fn another_version_of_the_contract_is_refused() {
     for version in ["", "0.1", "0.1.1", "0.2.0", "0.1.0 "] {
