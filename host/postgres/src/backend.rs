@@ -17,10 +17,6 @@ use crate::server::process;
 /// Policies that a backend keeps compiled. Few use more than one; past this all are dropped, and come back from the disk.
 const MAX_POLICIES: usize = 16;
 
-/// Files that are kept on the disk, of all databases: what one policy is compiled to takes half a megabyte. What is older is made anew
-/// when it is wanted.
-const MAX_FILES: usize = 256;
-
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static DEADLINE: GucSetting<i32> = GucSetting::<i32>::new(500);
 static NARROW: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -100,18 +96,6 @@ pub(crate) fn tick() {
 pub(crate) fn keep_error(digest: &str, error: &str) {
     let path = process::folder().join(format!("{digest}.error"));
     let _ = std::fs::write(path, error);
-}
-
-/// Removes the oldest files beyond what is kept. What cannot be removed stays.
-pub(crate) fn tidy() {
-    let Ok(entries) = std::fs::read_dir(process::folder()) else { return };
-    let dated =
-        entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
-    let mut files: Vec<_> = dated.collect();
-    files.sort_unstable_by(|one, other| other.cmp(one));
-    for (_, path) in files.into_iter().skip(MAX_FILES) {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 /// Why a policy could not decide the last time that it could not.

@@ -86,7 +86,6 @@ fn check(component: &[u8]) -> Result<JsonB, Failure> {
     let runtime = backend::runtime()?;
     let _ticking = Ticking::start();
     let handle = PolicyHandle::new(runtime, component, backend::limits()).map_err(refused)?;
-    backend::tidy();
     let generation = handle.current();
     let policy = generation.policy();
     let digest = format!("{:x}", policy.digest());

@@ -1,6 +1,5 @@
 //! Protection that is written again, lifted, or left over; policies that are gone.
 
-use tamis_tests::engines::Server;
 use tamis_tests::extension::{Database, POLICY, SCHEMA, STRICTER, code, count, load, person, server};
 
 const ALL: &str = "SELECT count(*) FROM docs";
@@ -112,27 +111,6 @@ fn a_generation_that_was_removed_is_not_gone_back_to() {
     assert_eq!(count(&mut database.app(), &person("acme", 3, &[]), ALL), 50);
     assert_eq!(load(&mut admin, "rag", POLICY).unwrap(), 3);
     admin.query_one("SELECT tamis.load_policy('rag', $1::text, $2)", &[&STRICTER, &SCHEMA]).unwrap();
-    admin.batch_execute("SELECT tamis.rollback_policy('rag')").unwrap();
-    assert_eq!(count(&mut database.app(), &person("acme", 3, &[]), ALL), 200);
-}
-
-/// A policy that is loaded every minute does not fill the disk.
-#[test]
-fn what_policies_are_compiled_to_is_kept_of_the_newest_alone() {
-    let server = Server::postgres_with_tamis();
-    let database = Database::new(&server);
-    let mut admin = database.documents();
-    let folder = format!("{}/data/tamis", server.address());
-    for number in 0..300 {
-        std::fs::write(format!("{folder}/{number:064x}-old.cached"), "").unwrap();
-    }
-    load(&mut admin, "rag", STRICTER).unwrap();
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(files.len(), 256);
-    let digest: String =
-        admin.query_one("SELECT digest FROM tamis.serving WHERE name = 'rag'", &[]).unwrap().get(0);
-    assert!(files.iter().any(|file| file.to_string_lossy().starts_with(&digest)), "{files:?}");
-    // What is gone is compiled again.
     admin.batch_execute("SELECT tamis.rollback_policy('rag')").unwrap();
     assert_eq!(count(&mut database.app(), &person("acme", 3, &[]), ALL), 200);
 }
