@@ -30,10 +30,9 @@ pub(crate) enum Column {
 const ID: &str = "id";
 const ANCESTORS: &str = "ancestors";
 
-/// What a policy says that it reads of a row, besides attributes. Tags are in no row. Only what was compiled from a text says no more
-/// than it reads; policies in other languages want all that they could look at.
+/// What a policy says that it reads of a row, besides attributes. Tags are in no row.
 pub(crate) fn facts(policy: &Policy) -> Vec<&'static str> {
-    let says = policy.has_batch() && !policy.manifest().source_digest.is_empty();
+    let says = policy.wants_what_it_reads();
     let read =
         [(ID, policy.reads_ids()), (ANCESTORS, policy.reads_ancestors()), ("tags", policy.reads_tags())];
     read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
