@@ -331,8 +331,8 @@ fn a_text_is_read_once_it_is_written() {
     assert_eq!(read.recv_timeout(LIMIT).unwrap(), "1");
     let mut file = File::create(&path).unwrap();
     for digit in ["2", "3", "4"] {
-        // Longer than a file has to lie still.
-        std::thread::sleep(Duration::from_millis(100));
+        // Longer than a file has to lie still, and no second in all.
+        std::thread::sleep(Duration::from_millis(30));
         file.write_all(digit.as_bytes()).unwrap();
     }
     drop(file);
