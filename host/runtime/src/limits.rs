@@ -109,14 +109,27 @@ pub(crate) fn begin(store: &mut Store<StoreState>) -> Result<(), Error> {
         .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 
-/// Goes on with a gate call that began in another store: what is left of its time, its fuel and the room for its answers.
-pub(crate) fn go_on(from: &Store<StoreState>, store: &mut Store<StoreState>) -> Result<(), Error> {
+/// What is left to a gate call: time, fuel, and room for its answers.
+pub(crate) struct Left {
+    deadline: Instant,
+    fuel: Option<u64>,
+    answers: usize,
+}
+
+/// What is left to the gate call that runs in this store.
+pub(crate) fn left(store: &Store<StoreState>) -> Left {
+    let state = store.data();
+    let fuel = state.fuel.and_then(|_| store.get_fuel().ok());
+    Left { deadline: state.deadline, fuel, answers: state.answers }
+}
+
+/// Goes on with a gate call that began in another store.
+pub(crate) fn go_on(left: &Left, store: &mut Store<StoreState>) -> Result<(), Error> {
     let state = store.data_mut();
-    (state.deadline, state.answers, state.fresh) = (from.data().deadline, from.data().answers, false);
+    (state.deadline, state.answers, state.fresh) = (left.deadline, left.answers, false);
     check_deadline(store)?;
-    let Some(_) = store.data().fuel else { return Ok(()) };
-    from.get_fuel()
-        .and_then(|left| store.set_fuel(left))
+    left.fuel
+        .map_or(Ok(()), |fuel| store.set_fuel(fuel))
         .map_err(|error| Error::Host(format!("cannot limit the fuel: {error:#}")))
 }
 

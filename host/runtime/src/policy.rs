@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tamis_core::{Chunk, Decision, Manifest, Query, Request, Rewrite, Row, Type, input};
-use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -18,7 +17,7 @@ use crate::engine::Runtime;
 use crate::error::{Error, excerpt, panic_message};
 use crate::frame::{self, Column};
 use crate::instance::{Exports, Instance};
-use crate::limits::{self, Limits, StoreState, blame};
+use crate::limits::{self, Left, Limits, StoreState, blame};
 use crate::outline::Outline;
 use crate::rewrites::Rewrites;
 use crate::session::{Admission, Session};
@@ -270,11 +269,11 @@ impl Policy {
         exports.instantiate(StoreState::store(runtime, limits)?)
     }
 
-    /// A new instance, for a gate call that began in another one and has only what is left of its limits.
-    pub(crate) fn instantiate_after(&self, before: &Store<StoreState>) -> Result<Instance, Error> {
+    /// A new instance, for a gate call that began in another one and has only so much left of its limits.
+    pub(crate) fn instantiate_within(&self, left: &Left) -> Result<Instance, Error> {
         let Shared { runtime, exports, limits, .. } = &*self.shared;
         let mut store = StoreState::store(runtime, limits)?;
-        limits::go_on(before, &mut store)?;
+        limits::go_on(left, &mut store)?;
         exports.instantiate(store)
     }
 }

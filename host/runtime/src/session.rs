@@ -259,8 +259,9 @@ impl Session {
         match self.batch.take() {
             Some(batch) if goes_on(&batch) => return Ok(batch),
             Some(_) => {
-                let before = &instance(&self.policy, &mut self.instance)?.store;
-                self.instance = Some(self.policy.instantiate_after(before)?);
+                // The instance makes way before there is another: all may be in use.
+                let left = self.instance.take().map(|instance| limits::left(&instance.store));
+                self.instance = left.map(|left| self.policy.instantiate_within(&left)).transpose()?;
             }
             None => {}
         }

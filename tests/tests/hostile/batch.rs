@@ -450,3 +450,29 @@ fn new_instances_in_one_call_have_one_budget() {
         assert!(session.filter(one).unwrap()[0].allow);
     }
 }
+
+#[test]
+fn a_new_instance_has_the_room_of_the_one_before() {
+    let batch = Batch { wanted: vec![column(0, 0, CODES)], ..Batch::good() };
+    let manifest = Manifest { footprint: footprint(&[(&["a"], None)]), ..Manifest::good() };
+    let module = Module { manifest, ..Module::batching(batch) };
+    let runtime = Runtime::new(tamis_runtime::RuntimeConfig::default()).unwrap();
+    let limits = Limits { memory: 4 << 20, ..patient() };
+    let policy = tamis_runtime::Policy::load(&runtime, &module.component(), &limits).unwrap();
+    // All the room that there is.
+    let mut sessions = Vec::new();
+    let refusal = loop {
+        let mut session = policy.session(&bob());
+        match session.filter(&chunks()) {
+            Ok(_) if sessions.len() == 10_000 => return, // This machine has no pool.
+            Ok(_) => sessions.push(session),
+            Err(error) => break error,
+        }
+    };
+    assert_refused(Err::<(), _>(refusal), "host", "too many policy calls at once");
+    let session = &mut sessions[0];
+    for number in 0..5 {
+        let large = format!(r#"{{"id":"c","attributes":{{"a":"{number}{}"}}}}"#, "x".repeat(300_000));
+        assert!(session.filter(&[chunk(&large)]).unwrap()[0].allow, "{number}");
+    }
+}
