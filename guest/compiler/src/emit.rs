@@ -105,7 +105,8 @@ fn paths(ir: &mut Ir, schema: &Schema) -> Vec<[u32; program::width::PATH]> {
             Op::Column => {
                 let name =
                     ir.columns().get(node.a as usize).filter(|info| !info.converted).map(|info| info.name);
-                let name = name.and_then(|name| ir.texts().get(name as usize)).map_or("", String::as_str);
+                // What has no type of its own is not the attribute that has no name.
+                let Some(name) = name.and_then(|name| ir.texts().get(name as usize)) else { continue };
                 if let Some(declared) = schema.chunk_attribute(name).and_then(|attribute| attribute.declared)
                 {
                     types.insert(index, declared.clone());
