@@ -10,7 +10,7 @@ use tamis_runtime::PolicyHandle;
 
 use crate::error::{Failure, or_raise};
 use crate::gate::{self, Action, Chosen};
-use crate::layout::{self, Layout};
+use crate::layout::Layout;
 use crate::server::call::Call;
 use crate::server::clock::Ticking;
 use crate::server::table::{Key, find};
@@ -89,7 +89,8 @@ fn check(component: &[u8]) -> Result<JsonB, Failure> {
     let generation = handle.current();
     let policy = generation.policy();
     let digest = format!("{:x}", policy.digest());
-    let (manifest, reads) = (policy.manifest().to_json(), layout::facts(policy));
+    let manifest = policy.manifest().to_json();
+    let reads: Vec<String> = policy.facts().iter().map(ToString::to_string).collect();
     Ok(JsonB(serde_json::json!({"digest": digest, "manifest": manifest, "reads": reads})))
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tamis_core::chunk::DEFAULT_TYPE;
 use tamis_core::{InputError, input};
-use tamis_runtime::Policy;
+use tamis_runtime::{Fact, Policy};
 
 use crate::server::value::Kind;
 
@@ -25,17 +25,6 @@ pub(crate) enum Column {
     Ancestors,
     Attributes,
     Attribute(Vec<String>),
-}
-
-const ID: &str = "id";
-const ANCESTORS: &str = "ancestors";
-
-/// What a policy says that it reads of a row, besides attributes. Tags are in no row.
-pub(crate) fn facts(policy: &Policy) -> Vec<&'static str> {
-    let says = policy.wants_what_it_reads();
-    let read =
-        [(ID, policy.reads_ids()), (ANCESTORS, policy.reads_ancestors()), ("tags", policy.reads_tags())];
-    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
 }
 
 #[derive(Deserialize)]
@@ -105,14 +94,14 @@ impl Layout {
 
     /// What else of a row this policy reads, and of which it is not said where it is: without it, what the policy forbids by it would
     /// be allowed.
-    pub(crate) fn lacks_fact(&self, policy: &Policy) -> Option<&'static str> {
-        let reads = facts(policy);
-        let has = |fact: &str| match fact {
-            ID => self.columns.contains(&Column::Id),
-            ANCESTORS => self.columns.contains(&Column::Ancestors),
-            _ => false,
+    pub(crate) fn lacks_fact(&self, policy: &Policy) -> Option<Fact> {
+        let has = |fact: &Fact| match fact {
+            Fact::Id => self.columns.contains(&Column::Id),
+            Fact::Ancestors => self.columns.contains(&Column::Ancestors),
+            // No row has them.
+            Fact::Tags => false,
         };
-        reads.into_iter().find(|fact| !has(fact))
+        policy.facts().into_iter().find(|fact| !has(fact))
     }
 
     /// An attribute that is read as a whole, and of which a part is in a column of its own.

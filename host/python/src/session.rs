@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tamis_core::decision::PolicyError;
 use tamis_core::{Chunk, Decision as CoreDecision, InputError, Query, Redaction, Row};
-use tamis_runtime::{Generation, Policy, Verdict};
+use tamis_runtime::{Fact, Generation, Policy, Verdict};
 
 use crate::chunk::{Read, Reader};
 use crate::columns;
@@ -231,12 +231,10 @@ impl Session {
 
 /// What rows of a table have not and the policy goes by: what forbids because of it would forbid nothing.
 fn table_lacks(policy: &Policy) -> Option<InputError> {
-    let says = policy.wants_what_it_reads();
-    let lacks = [("folders", policy.reads_ancestors()), ("tags", policy.reads_tags())];
-    let (what, _) = lacks.into_iter().find(|(_, reads)| *reads && says)?;
+    let lacks = policy.facts().into_iter().find(|fact| matches!(fact, Fact::Ancestors | Fact::Tags))?;
     Some(InputError::new(
         "",
-        format!("the policy asks for {what} of chunks, which a table has not: pass chunks"),
+        format!("the policy asks for {lacks} of chunks, which a table has not: pass chunks"),
     ))
 }
 

@@ -43,6 +43,6 @@ pub use error::Error;
 pub use handle::{Answer, Generation, PolicyHandle, SelfTest};
 pub use limits::Limits;
 pub use outline::Outline;
-pub use policy::{Digest, Import, Policy};
+pub use policy::{Digest, Fact, Import, Policy};
 pub use session::{Admission, Session};
 pub use watch::Watch;

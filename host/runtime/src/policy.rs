@@ -68,6 +68,27 @@ impl fmt::Debug for Digest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import(pub String);
 
+/// Something of a chunk that is no attribute, and that not every table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Its id.
+    Id,
+    /// The folders and collections that it is in.
+    Ancestors,
+    /// Metadata whose names are data.
+    Tags,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id => "id",
+            Self::Ancestors => "ancestors",
+            Self::Tags => "tags",
+        })
+    }
+}
+
 /// A policy that loaded, passed validation and described itself. Cloning shares it; all threads may use it at once.
 #[derive(Clone)]
 pub struct Policy {
@@ -223,10 +244,17 @@ impl Policy {
         self.shared.columns.is_some()
     }
 
-    /// Whether it wants no more of a chunk than it reads, as all do that were compiled from a text. Those in other languages want whatever they
-    /// could look at.
-    pub fn wants_what_it_reads(&self) -> bool {
-        self.has_batch() && !self.manifest().source_digest.is_empty()
+    /// What it says that it goes by besides attributes. Where that is not known of a chunk, a rule that forbids because of it would forbid
+    /// nothing. Only what was compiled from a text wants no more than it reads: nothing is said of policies in other languages, which want
+    /// whatever they could look at.
+    pub fn facts(&self) -> Vec<Fact> {
+        let says = self.has_batch() && !self.manifest().source_digest.is_empty();
+        let read = [
+            (Fact::Id, self.reads_ids()),
+            (Fact::Ancestors, self.reads_ancestors()),
+            (Fact::Tags, self.reads_tags()),
+        ];
+        read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
     }
 
     /// Whether it may decide otherwise on a chunk because of its id. One that decides on batches says which columns it wants.

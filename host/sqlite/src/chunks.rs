@@ -1,14 +1,13 @@
 //! Rows as chunks: what a policy reads of them, and what it withholds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_json::{Number, Value as Json, json};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Attributes, Chunk, EntityUid, Manifest, Redaction, Type, input};
-use tamis_runtime::Policy;
+use tamis_runtime::{Fact, Policy};
 
 use crate::error::Error;
 use crate::layout::{Layout, Place};
@@ -27,35 +26,6 @@ pub(crate) struct Read {
     attributes: Vec<(String, usize, Reading)>,
     /// All columns that are needed to decide.
     pub(crate) columns: BTreeSet<usize>,
-}
-
-/// What a policy goes by, besides attributes; nothing of one that does not say it.
-pub(crate) fn facts(policy: &Policy) -> Vec<Fact> {
-    let says = policy.wants_what_it_reads();
-    let read = [
-        (Fact::Id, policy.reads_ids()),
-        (Fact::Folders, policy.reads_ancestors()),
-        (Fact::Tags, policy.reads_tags()),
-    ];
-    read.into_iter().filter(|(_, reads)| *reads && says).map(|(fact, _)| fact).collect()
-}
-
-/// Something of a chunk that is no attribute. Where it is not known, a rule that forbids because of it would forbid nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
-    Id,
-    Folders,
-    Tags,
-}
-
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Id => "the id of a chunk",
-            Self::Folders => "in which folders a chunk is",
-            Self::Tags => "the tags of a chunk",
-        })
-    }
 }
 
 /// A stored row, as far as it was asked for.
@@ -132,7 +102,7 @@ impl Layout {
 
     /// Fails if the policy goes by something that is no attribute, and nothing says which column that is.
     fn check_named(&self, policy: &Policy) -> Result<(), Error> {
-        let reads = facts(policy);
+        let reads = policy.facts();
         let named = |option: &str| {
             format!(
                 "and no column is named for it: `tamis_protect(table, policy, '{{\"{option}\": \"…\"}}')` does"
@@ -140,10 +110,10 @@ impl Layout {
         };
         let lack = if self.text.is_none() && redacts_text(policy.manifest()) {
             format!("redacts the text, {}", named("text"))
-        } else if self.parents.is_none() && reads.contains(&Fact::Folders) {
-            format!("reads {}, {}", Fact::Folders, named("parents"))
+        } else if self.parents.is_none() && reads.contains(&Fact::Ancestors) {
+            format!("reads the {} of a chunk, {}", Fact::Ancestors, named("parents"))
         } else if reads.contains(&Fact::Tags) {
-            format!("reads {}, which no table has", Fact::Tags)
+            format!("reads the {} of a chunk, which no table has", Fact::Tags)
         } else {
             return Ok(());
         };

@@ -10,7 +10,7 @@ use tamis_core::admit::footprint_faults;
 use tamis_core::{Attributes, Chunk, input};
 use tamis_runtime::Session;
 
-use crate::chunks::{UNREADABLE, facts};
+use crate::chunks::UNREADABLE;
 use crate::connection::Shared;
 use crate::error::Error;
 use crate::policies::{self, Stored};
@@ -113,8 +113,10 @@ fn allowed(shared: &Arc<Shared>, context: &Context<'_>) -> Result<Value, Error> 
         None => {
             let (request, epoch) = shared.access().request()?;
             let stored = policies::find(shared, "main", &name)?;
-            if let Some(fact) = facts(&stored.policy).first() {
-                let message = format!("the policy `{name}` reads {fact}, which `tamis_allowed` is not told");
+            if let Some(fact) = stored.policy.facts().first() {
+                let message = format!(
+                    "the policy `{name}` reads the {fact} of a chunk, which `tamis_allowed` is not told"
+                );
                 return Err(Error::Argument(message));
             }
             let session = stored.policy.session(&request);

@@ -73,13 +73,13 @@ fn folders_that_a_policy_reads_must_be_known() {
     )
     .unwrap();
     // Else it would forbid nothing.
-    refused(&connection, "SELECT tamis_protect('docs', 'rag')", "reads in which folders a chunk is");
+    refused(&connection, "SELECT tamis_protect('docs', 'rag')", "reads the ancestors of a chunk");
     refused(&connection, "SELECT tamis_protect('docs', 'tags')", "reads the tags of a chunk");
     load("swapped", permit).unwrap();
     connection.execute_batch("CREATE TABLE other AS SELECT 1 AS id").unwrap();
     protect(&connection, "other", "swapped", "{}");
     let error = load("swapped", "permit(principal, action, resource in Folder::\"open\");").unwrap_err();
-    assert!(error.contains("table `other`: the policy `swapped` reads in which folders"), "{error}");
+    assert!(error.contains("table `other`: the policy `swapped` reads the ancestors"), "{error}");
     protect(&connection, "docs", "rag", r#"{"parents":"folders"}"#);
     ask_as(&connection, &user("bob", "acme", 1));
     assert_eq!(column(&connection, "SELECT id FROM docs"), []);
