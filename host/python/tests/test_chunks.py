@@ -221,11 +221,11 @@ def test_types_tags_parents_and_ids_are_read() -> None:
 @pytest.mark.parametrize(
     ("rule", "what"),
     [
-        ('forbid(principal, action, resource in Folder::"secret");', "folders"),
+        ('forbid(principal, action, resource in Folder::"secret");', "ancestors"),
         ('forbid(principal, action, resource) when { resource.hasTag("secret") };', "tags"),
     ],
 )
-def test_a_table_says_nothing_of_folders_and_tags(rule: str, what: str) -> None:
+def test_a_table_says_nothing_of_ancestors_and_tags(rule: str, what: str) -> None:
     policy = tamis.Policy.compile("permit(principal, action, resource); " + rule)
     table = pa.table({"id": ["a"], "level": [1]})
     with pytest.raises(tamis.InputError, match=what):
