@@ -111,19 +111,7 @@ fn attributes_are_where_the_collection_has_them() {
         json!({"id": 3, "vector": [1.0, 0.2], "payload": {"metadata": {"readers": ["few"]}, "page_content": "three"}}),
     ];
     put(&server, "nested/points", &json!({"points": points}));
-    let fields = Fields {
-        attributes: [(vec!["readers".to_owned()], vec!["metadata".to_owned(), "readers".to_owned()])].into(),
-        entity_type: Place::Constant("Chunk".to_owned()),
-        id: Place::Absent,
-        ancestors: Place::Absent,
-        ..Fields::default()
-    };
-    let collection = QdrantCollection {
-        text: Some("page_content".to_owned()),
-        language: Qdrant { fields },
-        ..collection(&server, "nested")
-    };
-    let source = QdrantSource::new(collection).unwrap();
+    let source = in_metadata(&server, "nested", &["readers"]);
     let handle = readability::handle();
     let question = |request: &Request| {
         search(&source, &handle, &Question::new(request, By::Vector(&[1.0, 0.0]), 5)).unwrap()
@@ -134,6 +122,24 @@ fn attributes_are_where_the_collection_has_them() {
     assert_eq!(ids(&question(&GROUPS[4].request())), ["3"]);
 }
 
+/// A collection that keeps these attributes in `metadata`, as LangChain's do.
+fn in_metadata(server: &Server, name: &str, attributes: &[&str]) -> QdrantSource {
+    let place = |name: &&str| (vec![(*name).to_owned()], vec!["metadata".to_owned(), (*name).to_owned()]);
+    let fields = Fields {
+        attributes: attributes.iter().map(place).collect(),
+        entity_type: Place::Constant("Chunk".to_owned()),
+        id: Place::Absent,
+        ancestors: Place::Absent,
+        ..Fields::default()
+    };
+    QdrantSource::new(QdrantCollection {
+        text: Some("page_content".to_owned()),
+        language: Qdrant { fields },
+        ..collection(server, name)
+    })
+    .unwrap()
+}
+
 #[test]
 fn what_is_redacted_is_gone_from_where_the_collection_has_it() {
     let server = Server::qdrant();
@@ -141,20 +147,7 @@ fn what_is_redacted_is_gone_from_where_the_collection_has_it() {
     let payload = json!({"metadata": {"salary": 5, "name": "n"}, "page_content": "one"});
     let points = json!({"points": [{"id": 1, "vector": [1.0, 0.0], "payload": payload}]});
     put(&server, "paid/points", &points);
-    let place = |name: &str| (vec![name.to_owned()], vec!["metadata".to_owned(), name.to_owned()]);
-    let fields = Fields {
-        attributes: [place("salary"), place("name")].into(),
-        entity_type: Place::Constant("Chunk".to_owned()),
-        id: Place::Absent,
-        ancestors: Place::Absent,
-        ..Fields::default()
-    };
-    let collection = QdrantCollection {
-        text: Some("page_content".to_owned()),
-        language: Qdrant { fields },
-        ..collection(&server, "paid")
-    };
-    let source = QdrantSource::new(collection).unwrap();
+    let source = in_metadata(&server, "paid", &["salary", "name"]);
     let text = r#"@redact("salary") permit(principal, action, resource);"#;
     let policies = tamis_compiler::Named { name: "p.cedar", text };
     let component = tamis_compiler::compile("redacts", policies, None).unwrap().component;

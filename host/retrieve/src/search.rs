@@ -160,10 +160,12 @@ fn fill(
                 break;
             }
             found.examined += 1;
-            let withheld = source.withheld(&decision.redaction);
             if !decision.allow {
                 found.denied += 1;
-            } else if shows(question, &chunk, &withheld) {
+                continue;
+            }
+            let withheld = source.withheld(&decision.redaction);
+            if shows(question, &chunk, &withheld) {
                 chunk.redact(&withheld);
                 found.hits.push(Hit { chunk, distance, decision });
             }
