@@ -8,10 +8,13 @@
     reason = "a failure here is a failure of the test"
 )]
 
+use postgres::Client;
 use serde_json::json;
 use tamis_compiler::Named;
 use tamis_core::{Chunk, Filter, Request};
-use tamis_retrieve::{By, Error, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
+use tamis_retrieve::{
+    By, Error, Found, PostgresSource, PostgresTable, Question, Store, VectorSource, search,
+};
 use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::engines::Server;
 use tamis_tests::patient;
@@ -97,6 +100,39 @@ fn k_is_k_however_few_may_be_read() {
             }
         }
     }
+}
+
+/// One row that nobody can read keeps nobody from the others.
+#[test]
+fn what_cannot_be_read_is_denied_by_itself() {
+    let server = Server::postgres();
+    let mut client = connect(&server);
+    fill_table(&mut client, &(0..1200).map(chunk).collect::<Vec<_>>());
+    let source = PostgresSource::new(connect(&server), PostgresTable::default()).unwrap();
+    let handle = handle();
+    let (request, asked) = (user("u1"), vector(3).map(|number| number as f32));
+    let found = || search(&source, &handle, &Question::new(&request, By::Vector(&asked), 5));
+    let before = found().unwrap();
+    let ids = |found: &Found| found.hits.iter().map(|hit| hit.chunk.uid.id.clone()).collect::<Vec<_>>();
+    assert_eq!((ids(&before).len(), before.denied), (3, 0));
+
+    let put = |client: &mut Client, id: &str, attributes: &str| {
+        let nearest = serde_json::to_string(&asked).unwrap();
+        let sql =
+            format!("INSERT INTO chunks VALUES ('{id}', 'Chunk', '{{}}', $1::text::jsonb, 'x', '{nearest}')");
+        client.execute(&sql, &[&attributes]).unwrap();
+    };
+    let own = |rest: &str| format!(r#"{{"owner": "u1", "tenant": "acme", "other": {rest}}}"#);
+    put(&mut client, "large", &own("1e400"));
+    put(&mut client, "deep", &own(&("[".repeat(200) + &"]".repeat(200))));
+    let after = found().unwrap();
+    assert_eq!(ids(&after), ids(&before));
+    assert_eq!((after.examined, after.denied, after.exact), (5, 2, before.exact));
+
+    // Nothing else: this is no table of chunks.
+    client.batch_execute("DELETE FROM chunks WHERE chunk_id NOT IN ('large', 'deep')").unwrap();
+    let error = found().unwrap_err();
+    assert!(matches!(&error, Error::Chunk { id, .. } if id == "deep"), "{error}");
 }
 
 #[test]

@@ -256,7 +256,8 @@ impl Table {
         prop_assert_eq!(&opened.widened, &translation.widened);
         let mut candidates = opened.candidates;
         let found = candidates.next_page(self.chunks.len() + 1).unwrap();
-        let found: BTreeSet<&str> = found.iter().map(|candidate| candidate.chunk.uid.id.as_str()).collect();
+        let found: Vec<Chunk> = found.into_iter().map(|candidate| candidate.chunk.unwrap()).collect();
+        let found: BTreeSet<&str> = found.iter().map(|chunk| chunk.uid.id.as_str()).collect();
         prop_assert_eq!(found, selected);
         Ok(matched.len())
     }

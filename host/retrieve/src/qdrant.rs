@@ -179,8 +179,8 @@ impl Candidates for Pages<'_> {
             let ended = points.len() < missing;
             self.offset += points.len();
             for point in points {
-                let candidate = self.source.candidate(point)?;
-                if self.seen.insert(candidate.chunk.uid.id.clone()) {
+                let (id, candidate) = self.source.candidate(point)?;
+                if self.seen.insert(id) {
                     page.push(candidate);
                 }
             }
@@ -217,7 +217,8 @@ impl Pages<'_> {
 }
 
 impl QdrantSource {
-    fn candidate(&self, mut point: Json) -> Result<Candidate, Error> {
+    /// A point, by its own id, as a candidate.
+    fn candidate(&self, mut point: Json) -> Result<(String, Candidate), Error> {
         let point_id = match point.get("id") {
             Some(Json::String(id)) => id.clone(),
             Some(Json::Number(id)) => id.to_string(),
@@ -236,11 +237,12 @@ impl QdrantSource {
             Similarity::Dot => -score,
             Similarity::Distance => score,
         };
-        let Some(Json::Object(payload)) = point.get_mut("payload").map(Json::take) else {
-            return Err(unreadable(InputError::new("payload", "is missing")));
+        let chunk = match point.get_mut("payload").map(Json::take) {
+            Some(Json::Object(payload)) => self.chunk(&point_id, payload),
+            _ => Err(InputError::new("payload", "is missing")),
         };
-        let chunk = self.chunk(&point_id, payload).map_err(unreadable)?;
-        Ok(Candidate { chunk, distance })
+        let candidate = Candidate { chunk: chunk.map_err(unreadable), distance };
+        Ok((point_id, candidate))
     }
 
     fn chunk(&self, point_id: &str, payload: Map<String, Json>) -> Result<Chunk, InputError> {

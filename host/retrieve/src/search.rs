@@ -4,7 +4,7 @@ use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request, request};
 use tamis_runtime::{Digest, PolicyHandle, Session};
 
 use crate::error::Error;
-use crate::source::{By, Candidates, VectorSource};
+use crate::source::{By, Candidate, Candidates, VectorSource};
 
 /// More hits than this are refused: nobody reads them, and a model cannot.
 const MAX_K: u32 = 10_000;
@@ -61,9 +61,9 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// Whether these are all there are: `k` were found, or no candidate is left.
     pub complete: bool,
-    /// How many candidates the filter gate decided on.
+    /// How many candidates were looked at.
     pub examined: usize,
-    /// How many of them it denied.
+    /// How many of them the filter gate denied, those that cannot be read among them.
     pub denied: usize,
     /// Whether the filter that the database applied matched only what the policy allows.
     pub exact: bool,
@@ -83,7 +83,8 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Error::Question`] for a `k` of 0 or beyond 10 000, or a request to store, [`Error::Policy`] if the policy fails, and whatever the source
-/// reports. Nothing is handed out then.
+/// reports; [`Error::Chunk`] if no candidate can be read. Nothing is handed out then. A candidate among others that cannot be read is denied by
+/// itself, and the log says why.
 pub fn search(
     source: &impl VectorSource,
     handle: &PolicyHandle,
@@ -120,15 +121,32 @@ pub fn search(
     found.exact = found.exact && opened.widened.is_empty();
     found.widened = opened.widened;
     let mut candidates = opened.candidates;
-    fill(&mut found, source, candidates.as_mut(), &mut session, question)?;
+    let unreadable = fill(&mut found, source, candidates.as_mut(), &mut session, question)?;
     // Along an approximate index a near chunk may come late.
     found.hits.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    if found.exact && found.denied > 0 {
+    let refused = found.denied - unreadable.count;
+    if found.exact && refused > 0 {
         // Safe, since the filter gate decides; but the policy contradicts itself, or data changed under it.
-        tracing::warn!(digest = %found.digest, denied = found.denied, "a rewrite that claims to be exact was not");
+        tracing::warn!(digest = %found.digest, denied = refused, "a rewrite that claims to be exact was not");
         found.exact = false;
     }
+    match unreadable.first {
+        // With nothing else, the source has another layout than it is said to have.
+        Some(error) if unreadable.count == found.examined => return Err(error),
+        Some(error) => {
+            tracing::warn!(count = unreadable.count, %error, "stored chunks that cannot be read were denied");
+        }
+        None => {}
+    }
     Ok(found)
+}
+
+/// Candidates that cannot be read as chunks.
+#[derive(Default)]
+struct Unreadable {
+    count: usize,
+    /// Why the first one cannot.
+    first: Option<Error>,
 }
 
 /// Pulls pages and gates them until there are `k` hits, no more candidates, or no more budget.
@@ -138,7 +156,8 @@ fn fill(
     candidates: &mut dyn Candidates,
     session: &mut Session,
     question: &Question<'_>,
-) -> Result<(), Error> {
+) -> Result<Unreadable, Error> {
+    let mut unreadable = Unreadable::default();
     let k = question.k as usize;
     let mut page_size = if found.exact { k } else { k.saturating_mul(2).max(WIDE_PAGE) };
     while found.hits.len() < k {
@@ -146,14 +165,27 @@ fn fill(
         let wanted = page_size.min(MAX_PAGE).min(left);
         if wanted == 0 {
             found.complete = false;
-            return Ok(());
+            break;
         }
         let page = candidates.next_page(wanted)?;
         if page.is_empty() {
-            return Ok(());
+            break;
         }
-        let (chunks, distances): (Vec<Chunk>, Vec<f64>) =
-            page.into_iter().map(|candidate| (candidate.chunk, candidate.distance)).unzip();
+        let (mut chunks, mut distances) = (Vec::with_capacity(page.len()), Vec::with_capacity(page.len()));
+        for Candidate { chunk, distance } in page {
+            match chunk {
+                Ok(chunk) => {
+                    chunks.push(chunk);
+                    distances.push(distance);
+                }
+                Err(error) => {
+                    found.examined += 1;
+                    found.denied += 1;
+                    unreadable.count += 1;
+                    unreadable.first.get_or_insert(error);
+                }
+            }
+        }
         let decisions = if question.explain { session.explain(&chunks) } else { session.filter(&chunks) }?;
         for ((mut chunk, distance), decision) in chunks.into_iter().zip(distances).zip(decisions) {
             if found.hits.len() == k {
@@ -172,7 +204,7 @@ fn fill(
         }
         page_size = page_size.saturating_mul(2);
     }
-    Ok(())
+    Ok(unreadable)
 }
 
 /// Whether an allowed chunk is a hit, as far as the person who asks may know. What was asked of something that is removed from the chunk

@@ -36,10 +36,10 @@ pub(crate) fn read_ancestors<C: FromIterator<EntityUid>>(keys: &[String]) -> Res
 }
 
 /// A chunk that a source found, before any gate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Candidate {
-    /// The chunk with all its metadata.
-    pub chunk: Chunk,
+    /// The chunk with all its metadata, or why what is stored cannot be read as one: then this candidate is denied, and no other.
+    pub chunk: Result<Chunk, Error>,
     /// How far it is from what was asked; smaller is better. Cosine distance from 0 to 2, negated BM25, or what the database measures.
     pub distance: f64,
 }

@@ -132,7 +132,7 @@ impl Candidates for &Restless<'_> {
         self.swap();
         let wanted = wanted.min(self.left.get()).min(7);
         self.left.set(self.left.get() - wanted);
-        Ok(chunks(wanted).into_iter().map(|chunk| Candidate { chunk, distance: 1.0 }).collect())
+        Ok(chunks(wanted).into_iter().map(|chunk| Candidate { chunk: Ok(chunk), distance: 1.0 }).collect())
     }
 }
 

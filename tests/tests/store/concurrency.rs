@@ -79,7 +79,10 @@ fn a_search_sees_one_state_from_beginning_to_end() {
         ]);
         let mut opened = database.store.open(by, &Filter::Always).unwrap().candidates;
         let mut page = |wanted| -> Vec<(String, String)> {
-            let seen = |candidate: Candidate| (candidate.chunk.uid.id, candidate.chunk.text.unwrap());
+            let seen = |candidate: Candidate| {
+                let chunk = candidate.chunk.unwrap();
+                (chunk.uid.id, chunk.text.unwrap())
+            };
             opened.next_page(wanted).unwrap().into_iter().map(seen).collect()
         };
         let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());

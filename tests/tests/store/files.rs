@@ -288,7 +288,7 @@ fn check_read_only(folder: &Path) {
     assert_eq!(store.len().unwrap(), 1);
     let page = store.open(By::Vector(&[1.0, 0.0]), &Filter::Always).unwrap().candidates.next_page(5).unwrap();
     assert_eq!(page.len(), 1);
-    let written = store.begin().and_then(|mut transaction| transaction.put(&page[0].chunk));
+    let written = store.begin().and_then(|mut transaction| transaction.put(page[0].chunk.as_ref().unwrap()));
     assert_eq!(named(&path, written), "attempt to write a readonly database");
 
     // A store in a folder that cannot be written to is not even opened: readers share memory through a file beside it.

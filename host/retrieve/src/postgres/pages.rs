@@ -138,33 +138,35 @@ impl Pages<'_> {
     /// Adds those rows that were not seen before.
     fn read(&mut self, rows: &[Row], page: &mut Vec<Candidate>) -> Result<(), Error> {
         for row in rows {
-            let candidate = self.candidate(row)?;
-            if self.seen.insert(candidate.chunk.uid.id.clone()) {
-                page.push(candidate);
-            }
+            let failed = self.failed();
+            let distance = row.try_get("distance").map_err(&failed)?;
+            let chunk = match row.try_get::<_, String>("chunk_id") {
+                Ok(id) if !self.seen.insert(id.clone()) => continue,
+                Ok(id) => self.chunk(row, &id),
+                Err(error) => Err(failed(error)),
+            };
+            page.push(Candidate { chunk, distance });
         }
         Ok(())
     }
 
-    fn candidate(&self, row: &Row) -> Result<Candidate, Error> {
+    fn chunk(&self, row: &Row, id: &str) -> Result<Chunk, Error> {
         let failed = self.failed();
-        let id: String = row.try_get("chunk_id").map_err(&failed)?;
         let unreadable =
-            |source: InputError| Error::Chunk { path: joined(&self.table.name), id: id.clone(), source };
+            |source: InputError| Error::Chunk { path: joined(&self.table.name), id: id.to_owned(), source };
         let JsonText(attributes) = row.try_get("attributes").map_err(&failed)?;
         let attributes = match tamis_core::input::parse_json(attributes).map_err(unreadable)? {
             Json::Object(object) => self.table.language.fields.restore(object),
             _ => return Err(unreadable(InputError::new("attributes", "is not an object"))),
         };
         let ancestors: Vec<String> = row.try_get("ancestors").map_err(&failed)?;
-        let chunk = Chunk {
-            uid: EntityUid::new(row.try_get::<_, String>("chunk_type").map_err(&failed)?, id.clone()),
+        Ok(Chunk {
+            uid: EntityUid::new(row.try_get::<_, String>("chunk_type").map_err(&failed)?, id),
             attributes,
             ancestors: read_ancestors(&ancestors).map_err(unreadable)?,
             text: row.try_get("chunk_text").map_err(&failed)?,
-            ..Chunk::new(id.clone())
-        };
-        Ok(Candidate { chunk, distance: row.try_get("distance").map_err(&failed)? })
+            ..Chunk::new(id)
+        })
     }
 }
 

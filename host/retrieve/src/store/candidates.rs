@@ -78,7 +78,7 @@ impl View<'_> {
         let mut candidates = Vec::new();
         for (row, distance) in ranked {
             let chunk = self.sqlite(query.query_row([row], |row| Ok(read_chunk(row, self.path))))??;
-            candidates.push(Candidate { chunk, distance });
+            candidates.push(Candidate { chunk: Ok(chunk), distance });
         }
         Ok(candidates)
     }

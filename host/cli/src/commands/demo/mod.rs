@@ -222,7 +222,8 @@ fn withheld(
     found: &Found,
 ) -> Result<String> {
     let mut all = store.open(by(asked), &Filter::Always)?.candidates;
-    let nearest: Vec<Chunk> = all.next_page(WITHHELD)?.into_iter().map(|candidate| candidate.chunk).collect();
+    let nearest: Vec<Chunk> =
+        all.next_page(WITHHELD)?.into_iter().map(|candidate| candidate.chunk).collect::<Result<_, _>>()?;
     let mut rules: BTreeMap<String, usize> = BTreeMap::new();
     for decision in handle.explain(&person.request, &nearest)?.value {
         if !decision.allow {
