@@ -1,7 +1,7 @@
 //! Answers of the filter gate that break the contract, or only stretch it.
 
 use tamis_core::{Decision as CoreDecision, PolicyError};
-use tamis_runtime::{Error, Limits};
+use tamis_runtime::{Error, Limits, Verdict};
 use tamis_tests::hostile::Module;
 use tamis_tests::hostile::abi::{Abi, span, text, texts};
 use tamis_tests::hostile::answers::{Decision, policy_error};
@@ -142,4 +142,21 @@ fn odd_names_and_repetitions_are_no_breach() {
     let decision = answer(decision).unwrap();
     assert_eq!(decision.reasons, ["".to_owned(), "a".to_owned()].into());
     assert_eq!(decision.redaction.attributes, [vec![String::new(), "x".to_owned()]].into());
+}
+
+/// Of a policy without batches a verdict says as much as its decision.
+#[test]
+fn verdicts_say_what_decisions_say() {
+    let paths = Abi::List(vec![texts(&["salary"])]);
+    for (decision, verdict) in [
+        (Decision::deny(), Verdict::Deny),
+        (Decision::allow(), Verdict::Allow),
+        (Decision { redact: paths.clone(), ..Decision::allow() }, Verdict::Redact),
+        (Decision { redact_text: Abi::U8(1), ..Decision::allow() }, Verdict::Redact),
+        (Decision { redact: paths, ..Decision::deny() }, Verdict::Deny),
+    ] {
+        let mut session = load(answering(decision.clone()).component(), patient()).unwrap().session(&bob());
+        assert_eq!(session.verdict(&chunks()[0]).unwrap(), verdict, "{decision:?}");
+        assert_eq!(session.verdicts(&chunks()).unwrap(), [verdict; 2], "{decision:?}");
+    }
 }
