@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Show the filter that narrows a search for a request
     Rewrite(RewriteArgs),
     /// List the chunks that a filter matches, by the reference evaluator
+    ///
+    /// One id on each line. An id with a line break or another control character, or that begins with a quotation mark, is written as a JSON
+    /// string.
     Match(MatchArgs),
     /// Store chunks in a database, through the admit gate
     Index(IndexArgs),

@@ -130,6 +130,13 @@ fn rewrite_and_match_agree_with_filter() {
     bench.write("inner.json", json["filter"].to_string());
     assert_eq!(bench.run("match --filter inner.json --chunks c.jsonl").out, "open\n");
 
+    // No id is taken for another one, or for two.
+    bench.write("all.json", r#"{"op":"always"}"#);
+    let ids = ["a\nopen", "plain id", "\"open\"", "é"];
+    let chunks: String = ids.iter().map(|id| json!({"id": id}).to_string() + "\n").collect();
+    let ran = bench.run_with("match --filter all.json", &chunks);
+    assert_eq!(ran.out, "\"a\\nopen\"\nplain id\n\"\\\"open\\\"\"\né\n");
+
     let sql = bench.run("rewrite --policy p.wasm --request bob.json --emit sqlite").lines().remove(0);
     assert_eq!(sql["exact"], true);
     let question_marks = sql["filter"]["sql"].as_str().unwrap().matches('?').count();

@@ -1,6 +1,7 @@
 //! `tamis match`: which chunks a filter matches, by the reference evaluator.
 
 use anyhow::Result;
+use serde_json::Value as Json;
 use tamis_core::Chunk;
 
 use crate::args::MatchArgs;
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
         match line.parsed {
             Ok(chunk) if filter.matches(&chunk) => {
                 matched += 1;
-                output::line(&chunk.uid.id)?;
+                output::line(&one_line(chunk.uid.id))?;
             }
             Ok(_) => {}
             Err(error) => {
@@ -28,4 +29,9 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Outcome> {
     }
     output::note!("{matched} of {total} match");
     Ok(if unreadable == 0 { Outcome::Done } else { Outcome::PartlyUnreadable })
+}
+
+/// An id as it is; as a JSON string where its line could be taken for several, or for such a string.
+fn one_line(id: String) -> String {
+    if id.starts_with('"') || id.contains(char::is_control) { Json::String(id).to_string() } else { id }
 }
