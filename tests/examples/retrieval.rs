@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Request};
 use tamis_retrieve::{By, PostgresSource, PostgresTable, Question, Store, VectorSource, search};
@@ -31,6 +31,9 @@ struct Options {
     /// How many questions are asked by each group.
     #[arg(long, default_value_t = 40)]
     questions: u64,
+    /// Measures the embedded store alone.
+    #[arg(long)]
+    store: bool,
 }
 
 /// What a strategy does with one question: the ids of what it finds, and how long that took.
@@ -56,18 +59,20 @@ impl Asked {
 
 fn main() {
     let options = Options::parse();
-    eprintln!("filling two databases with {} chunks", options.chunks);
     let chunks: Vec<Chunk> = (0..options.chunks).map(readability::chunk).collect();
+    let handle = readability::handle();
+    if !options.store {
+        postgres(&options, &chunks, &handle);
+    }
+    embedded(&options, &chunks, &handle);
+}
+
+fn postgres(options: &Options, chunks: &[Chunk], handle: &PolicyHandle) {
+    eprintln!("filling PostgreSQL with {} chunks", options.chunks);
     let server = Server::postgres();
     let mut client = readability::connect(&server);
-    readability::fill_table(&mut client, &chunks);
+    readability::fill_table(&mut client, chunks);
     readability::index_table(&mut client);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("chunks.sqlite");
-    let mut store = Store::create(&path).unwrap();
-    readability::fill_store(&mut store, &chunks);
-    let handle = readability::handle();
-
     println!("### Searches: PostgreSQL with pgvector\n");
     println!(
         "Recall of the best ten, and the median time; {} chunks with {DIMENSIONS} dimensions.\n",
@@ -75,7 +80,7 @@ fn main() {
     );
     let source = PostgresSource::new(readability::connect(&server), PostgresTable::default()).unwrap();
     let mut strategies: Vec<(String, Strategy<'_>)> = vec![
-        ("**tamis**".to_owned(), through(&source, &handle)),
+        ("**tamis**".to_owned(), through(&source, handle)),
         ("exact over the matches".to_owned(), exact(&server)),
     ];
     for reach in [40, 100, 200, 400] {
@@ -83,12 +88,25 @@ fn main() {
     }
     strategies.push(("post-filter of 4k".to_owned(), post_filter(&server)));
     strategies.push(("wardowl 2.1 (Python)".to_owned(), wardowl(&server)));
-    table(&options, &mut strategies, &mut exact(&server));
+    table(options, &mut strategies, &mut exact(&server));
+    println!();
+}
 
-    println!("\n### Searches: the embedded store\n");
-    let mut strategies: Vec<(String, Strategy<'_>)> =
-        vec![("**tamis**".to_owned(), through(&store, &handle)), ("by hand".to_owned(), sqlite(&path))];
-    table(&options, &mut strategies, &mut exact(&server));
+fn embedded(options: &Options, chunks: &[Chunk], handle: &PolicyHandle) {
+    eprintln!("filling two SQLite databases with {} chunks", options.chunks);
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(&folder.path().join("chunks.sqlite")).unwrap();
+    readability::fill_store(&mut store, chunks);
+    let by_hand = folder.path().join("by-hand.sqlite");
+    fill_by_hand(&by_hand, chunks);
+    println!("### Searches: the embedded store\n");
+    let mut strategies: Vec<(String, Strategy<'_>)> = vec![
+        ("**tamis**".to_owned(), through(&store, handle)),
+        ("by hand, over JSON".to_owned(), sqlite(&by_hand, OVER_JSON)),
+        ("by hand, indexed".to_owned(), sqlite(&by_hand, INDEXED)),
+        ("by hand, indexed, each distance".to_owned(), sqlite(&by_hand, EACH_DISTANCE)),
+    ];
+    table(options, &mut strategies, &mut sqlite(&by_hand, EACH_DISTANCE));
 }
 
 fn table(options: &Options, strategies: &mut [(String, Strategy<'_>)], truth: &mut Strategy<'_>) {
@@ -99,16 +117,19 @@ fn table(options: &Options, strategies: &mut [(String, Strategy<'_>)], truth: &m
             .map(|number| Asked { group, request: group.request(), vector: readability::question(number) })
             .collect();
         let right: Vec<Vec<String>> = asked.iter().map(|asked| truth(asked).0).collect();
-        let mut row = format!("| {} |", group.share);
-        for (_, strategy) in &mut *strategies {
-            let (mut found, mut wanted, mut times) = (0, 0, Vec::new());
-            for (asked, right) in asked.iter().zip(&right) {
+        // In turn, so that whatever else the machine does slows down all of them.
+        let mut measured = vec![(0, Vec::new()); strategies.len()];
+        for (asked, right) in asked.iter().zip(&right) {
+            for ((_, strategy), (found, times)) in strategies.iter_mut().zip(&mut measured) {
                 let (ids, time) = strategy(asked);
                 times.push(time);
-                wanted += right.len();
-                found += right.iter().filter(|id| ids.contains(id)).count();
+                *found += right.iter().filter(|id| ids.contains(id)).count();
             }
-            row += &format!(" {:.3}, {} |", found as f64 / wanted.max(1) as f64, median(&mut times));
+        }
+        let wanted = right.iter().map(Vec::len).sum::<usize>().max(1);
+        let mut row = format!("| {} |", group.share);
+        for (found, mut times) in measured {
+            row += &format!(" {:.3}, {} |", found as f64 / wanted as f64, median(&mut times));
         }
         println!("{row}");
     }
@@ -207,20 +228,72 @@ fn wardowl(server: &Server) -> Strategy<'static> {
     })
 }
 
-/// The same engine as the embedded store's, with the filter that a person would write.
-fn sqlite(path: &Path) -> Strategy<'static> {
+/// Chunks in SQLite with sqlite-vec, as a person would keep them for this one filter: the readers also in a table of their own, with an
+/// index, and the vectors also in a table of which single rows can be fetched.
+fn fill_by_hand(path: &Path, chunks: &[Chunk]) {
+    let mut connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE chunks (row INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE, attributes BLOB NOT NULL, text TEXT);
+             CREATE TABLE readers (reader TEXT, row INTEGER, PRIMARY KEY (reader, row)) WITHOUT ROWID;
+             CREATE TABLE embeddings (row INTEGER PRIMARY KEY, embedding BLOB NOT NULL);
+             CREATE VIRTUAL TABLE vectors USING vec0(embedding float[{DIMENSIONS}] distance_metric=cosine)"
+        ))
+        .unwrap();
+    let transaction = connection.transaction().unwrap();
+    for (row, chunk) in (1_i64..).zip(chunks) {
+        let insert = |sql: &str, values: &[&dyn ToSql]| {
+            transaction.prepare_cached(sql).unwrap().execute(values).unwrap();
+        };
+        let attributes = serde_json::to_string(&chunk.attributes).unwrap();
+        insert(
+            "INSERT INTO chunks VALUES (?, ?, jsonb(?), ?)",
+            &[&row, &chunk.uid.id, &attributes, &chunk.text],
+        );
+        for reader in chunk.attributes["readers"].as_array().unwrap() {
+            insert("INSERT INTO readers VALUES (?, ?)", &[&reader.as_str(), &row]);
+        }
+        let vector = bytes(chunk.vector.as_ref().unwrap());
+        insert("INSERT INTO embeddings VALUES (?, ?)", &[&row, &vector]);
+        insert("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", &[&row, &vector]);
+    }
+    transaction.commit().unwrap();
+}
+
+fn bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}
+
+/// The filter over the metadata as it is.
+const OVER_JSON: &str = "
+    SELECT chunk_id, json(attributes), text, distance
+    FROM (SELECT rowid AS found, distance FROM vectors WHERE embedding MATCH ?1 AND k = 10 AND rowid IN
+          (SELECT chunks.row FROM chunks, json_each(attributes, '$.readers') WHERE value = ?2))
+    JOIN chunks ON chunks.row = found ORDER BY distance";
+
+/// With the index of readers.
+const INDEXED: &str = "
+    SELECT chunk_id, json(attributes), text, distance
+    FROM (SELECT rowid AS found, distance FROM vectors WHERE embedding MATCH ?1 AND k = 10 AND rowid IN
+          (SELECT row FROM readers WHERE reader = ?2))
+    JOIN chunks ON chunks.row = found ORDER BY distance";
+
+/// With the index of readers, and no other vectors looked at than theirs.
+const EACH_DISTANCE: &str = "
+    SELECT chunk_id, json(attributes), text, distance
+    FROM (SELECT row AS found, vec_distance_cosine(embedding, ?1) AS distance
+          FROM readers JOIN embeddings USING (row) WHERE reader = ?2 ORDER BY distance LIMIT 10)
+    JOIN chunks ON chunks.row = found ORDER BY distance";
+
+fn sqlite(path: &Path, sql: &'static str) -> Strategy<'static> {
     let connection = Connection::open(path).unwrap();
+    // As much as the store's.
+    connection.pragma_update(None, "cache_size", -64 * 1024).unwrap();
     Box::new(move |asked| {
-        let vector: Vec<u8> = asked.vector.iter().flat_map(|number| number.to_ne_bytes()).collect();
+        let vector = bytes(&asked.vector);
         timed(|| {
-            let mut statement = connection
-                .prepare_cached(
-                    "SELECT chunk_id, json(attributes), text, distance
-                     FROM (SELECT rowid AS row, distance FROM vectors WHERE embedding MATCH ?1 AND k = 10 AND rowid IN
-                           (SELECT chunks.rowid FROM chunks, json_each(attributes, '$.readers') WHERE value = ?2))
-                     JOIN chunks ON chunks.rowid = row ORDER BY distance",
-                )
-                .unwrap();
+            let mut statement = connection.prepare_cached(sql).unwrap();
             let rows = statement.query_map(params![vector, asked.group.name], |row| row.get(0)).unwrap();
             rows.collect::<Result<_, _>>().unwrap()
         })

@@ -13,6 +13,7 @@ use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestRunner};
 use serde_json::{Map, Value as Json, json};
 use tamis_core::extension::IpNetwork;
 use tamis_core::filter::{Attribute, Comparison, Filter, Operand, Test};
+use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Attributes, Chunk, EntityUid, Type, Value, metadata};
 
 /// Part of many generated names and texts, and of nothing else, so that a test can see where they end up.
@@ -374,6 +375,21 @@ pub fn filter() -> BoxedStrategy<Filter> {
             ]
         })
         .boxed()
+}
+
+/// Whether all that the filter reads is spelled as the admit gate has it stored.
+pub fn is_normal(chunk: &Chunk, filter: &Filter) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().all(|part| is_normal(chunk, part)),
+        Filter::Not(inner) => is_normal(chunk, inner),
+        Filter::Test(Operand::Attribute(attribute), _) => {
+            let mut normal = chunk.clone();
+            let entry = FootprintAttribute { attribute: attribute.clone(), optional: true };
+            tamis_core::normal::normalise(&mut normal, &[entry]);
+            normal == *chunk
+        }
+        _ => true,
+    }
 }
 
 // ---- chunks made for a test ----

@@ -19,7 +19,6 @@ use proptest::test_runner::TestCaseResult;
 use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
 use tamis_core::filter::{Attribute, Filter, MAX_DEPTH, Operand, Test};
-use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Chunk, EntityUid, Type, Value};
 use tamis_dialect::{Dialect, Parameter, Sql, Sqlite, Translation};
 use tamis_retrieve::{By, Store, VectorSource};
@@ -246,7 +245,7 @@ impl Table {
         for id in matched.symmetric_difference(&selected) {
             let missed = matched.contains(id);
             let chunk = self.chunks.iter().find(|chunk| chunk.uid.id == *id).unwrap();
-            if !is_normal(chunk, filter) {
+            if !generate::is_normal(chunk, filter) {
                 continue;
             }
             let what = if missed { "matches but is not selected" } else { "is selected but does not match" };
@@ -299,21 +298,6 @@ impl ReusedStore {
         }
         self.0.chunks = chunks;
         &self.0
-    }
-}
-
-/// Whether all that the filter reads is spelled as the admit gate has it stored.
-fn is_normal(chunk: &Chunk, filter: &Filter) -> bool {
-    match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().all(|part| is_normal(chunk, part)),
-        Filter::Not(inner) => is_normal(chunk, inner),
-        Filter::Test(Operand::Attribute(attribute), _) => {
-            let mut normal = chunk.clone();
-            let entry = FootprintAttribute { attribute: attribute.clone(), optional: true };
-            tamis_core::normal::normalise(&mut normal, &[entry]);
-            normal == *chunk
-        }
-        _ => true,
     }
 }
 

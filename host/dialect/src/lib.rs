@@ -4,6 +4,7 @@
 //! filter gate. What types mean is settled before a dialect sees a test (`planner`): it translates tests of single fields.
 
 mod chroma;
+mod cover;
 mod duckdb;
 mod elasticsearch;
 mod explain;
@@ -22,6 +23,7 @@ mod sqlite;
 mod weaviate;
 
 pub use chroma::Chroma;
+pub use cover::Cover;
 pub use duckdb::DuckDb;
 pub use elasticsearch::Elasticsearch;
 pub use explain::explain;
@@ -30,6 +32,7 @@ pub use lancedb::LanceDb;
 pub use milvus::{Expression, Milvus};
 pub use opensearch::OpenSearch;
 pub use pinecone::Pinecone;
+pub use plan::Field;
 pub use postgres::{Attributes as PostgresAttributes, Postgres};
 pub use qdrant::Qdrant;
 pub use sql::{Parameter, Sql, quoted};

@@ -59,7 +59,7 @@ pub(crate) enum Verdict {
 
 /// What a test looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
+pub enum Field {
     /// The field of an attribute: a path into the metadata.
     Attribute(Path),
     /// The field of the chunk's type, id or ancestors.

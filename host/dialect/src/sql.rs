@@ -60,6 +60,15 @@ pub(crate) trait Language: Sized {
 
 /// Translates a filter, less what is too large.
 pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fields) -> Translation<Sql> {
+    translate_and_plan(language, filter, fields).0
+}
+
+/// As [`translate`], with what was translated.
+pub(crate) fn translate_and_plan<L: Language>(
+    language: &L,
+    filter: &Filter,
+    fields: &Fields,
+) -> (Translation<Sql>, Plan) {
     // What counts is what is written: joins are balanced, and a list may be one value.
     let limits = Limits { list: L::LIMITS.list, values: usize::MAX, depth: usize::MAX };
     let mut untyped = BTreeSet::new();
@@ -71,7 +80,7 @@ pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fie
     let (planned, mut left_out) = plan(filter, fields, limits, &judge);
     let whole = Writer::write(language, &planned);
     if whole.fits(L::LIMITS.values, 0) {
-        return Translation { native: whole.sql, widened: left_out };
+        return (Translation { native: whole.sql, widened: left_out }, planned);
     }
     let parts = match planned {
         Plan::And(parts) => parts,
@@ -92,7 +101,8 @@ pub(crate) fn translate<L: Language>(language: &L, filter: &Filter, fields: &Fie
     if !too_large.is_empty() {
         left_out.push(format!("a part that is too large for {}", L::NAME));
     }
-    Translation { native: Writer::write(language, &Plan::And(fitting)).sql, widened: left_out }
+    let fitting = Plan::And(fitting);
+    (Translation { native: Writer::write(language, &fitting).sql, widened: left_out }, fitting)
 }
 
 /// The fields of attributes that the filter tests without a declared type. What a column of one type makes of such a test depends on

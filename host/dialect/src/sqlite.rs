@@ -14,6 +14,7 @@
 use tamis_core::Filter;
 use tamis_core::decision::Path;
 
+use crate::cover::Cover;
 use crate::fields::Fields;
 use crate::plan::{Atom, Field, Kind, Limits, Scalar, Verdict};
 use crate::sql::{self, Language, Parameter, Sql, Writer, has_null_character, list, operator};
@@ -31,6 +32,14 @@ pub struct Sqlite {
 impl Default for Sqlite {
     fn default() -> Self {
         Self { attributes: "attributes", fields: Fields::default() }
+    }
+}
+
+impl Sqlite {
+    /// As [`Dialect::translate`], with what the translation has all chunks hold; `None` if that is nothing in particular.
+    pub fn translate_with_cover(&self, filter: &Filter) -> (Translation<Sql>, Option<Cover>) {
+        let (translation, plan) = sql::translate_and_plan(self, filter, &self.fields);
+        (translation, Cover::of(&plan))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use rusqlite::Connection;
 use tamis_core::{Chunk, Filter};
 use tamis_retrieve::{By, Candidate, Question, Store, VectorSource, index, search};
 use tamis_tests::user;
@@ -125,4 +127,20 @@ fn many_may_create_and_write_at_once() {
         }
     });
     assert_eq!(Store::open(&path).unwrap().len().unwrap(), 8);
+}
+
+/// Where SQLite itself does not wait, and says at once that the database is locked.
+#[test]
+fn a_file_that_another_process_lays_out_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chunks.sqlite");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let created = scope.spawn(|| Store::create(&path).unwrap().len().unwrap());
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!created.is_finished());
+        other.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(created.join().unwrap(), 0);
+    });
 }

@@ -37,7 +37,7 @@ fn what_is_no_store_is_refused() {
     sqlite(&file("foreign"), "CREATE TABLE chunks (id TEXT); INSERT INTO chunks VALUES ('theirs')");
     sqlite(&file("marked"), "PRAGMA application_id = 1");
     for (name, change) in
-        [("older", "user_version = 1"), ("newer", "user_version = 3"), ("no mark", "application_id = 0")]
+        [("older", "user_version = 2"), ("newer", "user_version = 4"), ("no mark", "application_id = 0")]
     {
         drop(Store::create(&file(name)).unwrap());
         sqlite(&file(name), &format!("PRAGMA {change}"));
@@ -48,8 +48,8 @@ fn what_is_no_store_is_refused() {
         ("foreign", "this is a SQLite database, but not one that tamis made"),
         ("marked", "this is a SQLite database, but not one that tamis made"),
         ("no mark", "this is a SQLite database, but not one that tamis made"),
-        ("older", "its layout has version 1; this program reads version 2"),
-        ("newer", "its layout has version 3; this program reads version 2"),
+        ("older", "its layout has version 2; this program reads version 3"),
+        ("newer", "its layout has version 4; this program reads version 3"),
     ] {
         let before = std::fs::read(file(name)).unwrap();
         assert_eq!(named(&file(name), Store::open(&file(name))), message, "{name}");

@@ -15,3 +15,4 @@ mod index;
 mod recall;
 mod search;
 mod text;
+mod ways;

@@ -1,183 +1,120 @@
 //! Ranked chunks out of the store, page by page, within one read transaction.
 
-use std::collections::HashSet;
-use std::vec::IntoIter;
+use std::collections::{BinaryHeap, VecDeque};
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Transaction, params_from_iter};
-use tamis_core::chunk::check_vector;
+use rusqlite::params_from_iter;
+use serde_json::json;
 
-use super::{CHUNK_COLUMNS, Condition, read_chunk, schema, write};
+use super::nearest::{Nearest, Part};
+use super::ranked::Ranked;
+use super::{CHUNK_COLUMNS, View, reach, read_chunk};
 use crate::error::Error;
 use crate::source::{By, Candidate, Candidates};
 
-/// sqlite-vec refuses to rank more at once.
-const MAX_NEAREST: usize = 4096;
 /// A question of more words is cut: FTS5 evaluates every one of them.
 const MAX_WORDS: usize = 64;
+/// By how much blocks of rows that are tested grow.
+const GROWTH: usize = 4;
+/// If what would be tested next is more of the rest than one in so many, all of the rest is.
+const MUCH_OF_THE_REST: usize = 8;
 
-pub(super) fn open<'a>(
-    snapshot: Transaction<'a>,
-    path: &'a str,
-    by: By<'_>,
-    condition: Condition,
-) -> Result<Box<dyn Candidates + 'a>, Error> {
-    let view = View { snapshot, path, condition };
-    match by {
-        By::Vector(vector) => {
-            check_vector(vector).map_err(|message| Error::Question(format!("the vector: {message}")))?;
-            let Some(blob) = write::to_blob(vector) else {
-                return Err(Error::Question(
-                    "the vector is zero, which has no direction to compare".to_owned(),
-                ));
-            };
-            let dimensions = view.sqlite(schema::dimensions(&view.snapshot))?;
-            match dimensions {
-                Some(dimensions) if dimensions != vector.len() => Err(Error::Question(format!(
-                    "the vector has {} numbers; this database has {dimensions}",
-                    vector.len()
-                ))),
-                _ => Ok(Box::new(Nearest {
-                    view,
-                    vector: blob,
-                    ended: dimensions.is_none(),
-                    seen: HashSet::new(),
-                    rest: None,
-                })),
+pub(super) fn open<'a>(view: View<'a>, by: By<'_>) -> Result<Box<dyn Candidates + 'a>, Error> {
+    let (part, nearest) = match by {
+        By::Vector(vector) => (Part { rows: Vec::new(), tested: true }, Some(Nearest::new(&view, vector)?)),
+        By::Text(text) => (scores(&view, &words(text)?)?, None),
+    };
+    let (rest, tested) = (part.rows.into(), part.tested);
+    Ok(Box::new(Walk { view, nearest, rest, tested, block: 0, ready: VecDeque::new() }))
+}
+
+/// Those that have one of the words, by negated BM25. FTS5 goes through all that have one; scoring them takes longer, and is left out for what
+/// cannot match.
+fn scores(view: &View<'_>, words: &str) -> Result<Part, Error> {
+    let rows = reach::covered(view)?;
+    // Without the `+` it would go through all of them again for each row.
+    let among = if rows.is_some() { " AND +rowid IN (SELECT value FROM json_each(?))" } else { "" };
+    let sql = format!("SELECT rowid, rank FROM words WHERE words MATCH ?{among}");
+    let parameters = std::iter::once(words.to_owned()).chain(rows.map(|rows| json!(rows).to_string()));
+    let found = view.snapshot.prepare_cached(&sql).and_then(|mut query| {
+        query.query_map(params_from_iter(parameters), Ranked::read)?.collect::<Result<Vec<_>, _>>()
+    });
+    Ok(Part { rows: view.sqlite(found)?, tested: view.condition.is_none() })
+}
+
+/// Ranked rows, of which those that the filter does not match are left out on the way: they are tested best first, in blocks that grow.
+struct Walk<'a> {
+    view: View<'a>,
+    /// Where there are more rows, if the search is for a vector.
+    nearest: Option<Nearest>,
+    /// Takes a tenth of a millisecond to make of 50 000 rows, where sorting them takes four.
+    rest: BinaryHeap<Ranked>,
+    /// Whether all of the rest is known to match.
+    tested: bool,
+    /// How many rows were tested last.
+    block: usize,
+    /// What matches, and is next.
+    ready: VecDeque<Ranked>,
+}
+
+impl Candidates for Walk<'_> {
+    fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
+        while self.ready.len() < wanted
+            && (!self.rest.is_empty() || self.refill(wanted - self.ready.len())?)
+        {
+            self.advance(wanted - self.ready.len())?;
+        }
+        let page: Vec<Ranked> = self.ready.drain(..wanted.min(self.ready.len())).collect();
+        self.load(&page)
+    }
+}
+
+impl Walk<'_> {
+    /// Gets more rows; whether there were any to get.
+    fn refill(&mut self, wanted: usize) -> Result<bool, Error> {
+        let Some(nearest) = &mut self.nearest else { return Ok(false) };
+        let Some(Part { rows, tested }) = nearest.next_part(&self.view, wanted)? else { return Ok(false) };
+        (self.rest, self.tested) = (rows.into(), tested);
+        Ok(true)
+    }
+
+    /// Makes the best of the rest ready, if that matches.
+    fn advance(&mut self, wanted: usize) -> Result<(), Error> {
+        if !self.tested {
+            self.block = wanted.max(self.block * GROWTH);
+            if self.block > self.rest.len() / MUCH_OF_THE_REST {
+                return self.test_the_rest();
             }
         }
-        By::Text(text) => Ok(Box::new(Matching { view, words: words(text)?, seen: 0, rest: None })),
-    }
-}
-
-/// One consistent view of the data, reduced by a filter.
-struct View<'a> {
-    snapshot: Transaction<'a>,
-    path: &'a str,
-    condition: Condition,
-}
-
-impl View<'_> {
-    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(Error::sqlite(self.path))
+        let count = if self.tested { wanted } else { self.block };
+        let block: Vec<Ranked> = std::iter::from_fn(|| self.rest.pop()).take(count).collect();
+        if self.tested {
+            self.ready.extend(block);
+        } else {
+            let rows: Vec<i64> = block.iter().map(|ranked| ranked.row).collect();
+            let matching = self.view.matching(Some(&rows))?;
+            self.ready.extend(block.into_iter().filter(|ranked| matching.binary_search(&ranked.row).is_ok()));
+        }
+        Ok(())
     }
 
-    /// Rows and distances of a ranking query, whose parameters are `first`, the filter's, and `last`.
-    fn rank(&self, sql: &str, first: SqlValue, last: &[i64]) -> Result<Vec<(i64, f64)>, Error> {
-        let last = last.iter().copied().map(SqlValue::Integer);
-        let parameters = std::iter::once(first).chain(self.condition.parameters.iter().cloned()).chain(last);
-        self.sqlite(self.snapshot.prepare_cached(sql).and_then(|mut query| {
-            let rows = query.query_map(params_from_iter(parameters), |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
-        }))
+    fn test_the_rest(&mut self) -> Result<(), Error> {
+        let rows: Vec<i64> = self.rest.iter().map(|ranked| ranked.row).collect();
+        let matching = self.view.matching(Some(&rows))?;
+        self.rest.retain(|ranked| matching.binary_search(&ranked.row).is_ok());
+        self.tested = true;
+        Ok(())
     }
 
-    fn load(&self, ranked: impl IntoIterator<Item = (i64, f64)>) -> Result<Vec<Candidate>, Error> {
+    fn load(&self, ranked: &[Ranked]) -> Result<Vec<Candidate>, Error> {
         let sql = format!("SELECT {CHUNK_COLUMNS} FROM chunks WHERE rowid = ?");
-        let mut query = self.sqlite(self.snapshot.prepare_cached(&sql))?;
+        let mut query = self.view.sqlite(self.view.snapshot.prepare_cached(&sql))?;
         let mut candidates = Vec::new();
-        for (row, distance) in ranked {
-            let chunk = self.sqlite(query.query_row([row], |row| Ok(read_chunk(row, self.path))))??;
-            candidates.push(Candidate { chunk: Ok(chunk), distance });
+        for Ranked { row, distance } in ranked {
+            let read = query.query_row([row], |row| Ok(read_chunk(row, self.view.path)));
+            candidates.push(Candidate { chunk: Ok(self.view.sqlite(read)??), distance: *distance });
         }
         Ok(candidates)
     }
-}
-
-/// By nearness of vectors.
-struct Nearest<'a> {
-    view: View<'a>,
-    vector: Vec<u8>,
-    /// There is no more, or no vector was ever stored.
-    ended: bool,
-    seen: HashSet<i64>,
-    /// Everything that is left, once it had to be ranked as a whole.
-    rest: Option<IntoIter<(i64, f64)>>,
-}
-
-impl Candidates for Nearest<'_> {
-    fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
-        if self.ended || wanted == 0 {
-            return Ok(Vec::new());
-        }
-        let reach = self.seen.len() + wanted;
-        if self.rest.is_none() && reach > MAX_NEAREST {
-            let mut rest = self.scan()?;
-            rest.retain(|(row, _)| !self.seen.contains(row));
-            self.rest = Some(rest.into_iter());
-        }
-        let page: Vec<(i64, f64)> = match &mut self.rest {
-            Some(rest) => rest.take(wanted).collect(),
-            None => {
-                let ranked = self.nearest(reach)?;
-                self.ended = ranked.len() < reach;
-                ranked.into_iter().filter(|(row, _)| !self.seen.contains(row)).take(wanted).collect()
-            }
-        };
-        self.seen.extend(page.iter().map(|(row, _)| row));
-        self.view.load(page)
-    }
-}
-
-impl Nearest<'_> {
-    /// The nearest `reach` rows, by sqlite-vec's index.
-    fn nearest(&self, reach: usize) -> Result<Vec<(i64, f64)>, Error> {
-        let sql = format!(
-            "SELECT rowid, distance FROM vectors WHERE embedding MATCH ?{} AND k = ? ORDER BY distance",
-            self.view.condition.clause
-        );
-        self.view.rank(&sql, SqlValue::Blob(self.vector.clone()), &[limit(reach)])
-    }
-
-    /// All rows, nearest first, by computing every distance: beyond what sqlite-vec's index hands out. Once for a search,
-    /// as every page would cost as much.
-    fn scan(&self) -> Result<Vec<(i64, f64)>, Error> {
-        let sql = format!(
-            "SELECT rowid, vec_distance_cosine(embedding, ?) AS distance FROM vectors WHERE true{}
-             ORDER BY distance, rowid",
-            self.view.condition.clause
-        );
-        self.view.rank(&sql, SqlValue::Blob(self.vector.clone()), &[])
-    }
-}
-
-/// By words in common.
-struct Matching<'a> {
-    view: View<'a>,
-    words: String,
-    seen: usize,
-    /// Everything that is left, once the first page was not enough.
-    rest: Option<IntoIter<(i64, f64)>>,
-}
-
-impl Candidates for Matching<'_> {
-    fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
-        if self.rest.is_none() && self.seen > 0 {
-            self.rest = Some(self.best(usize::MAX)?.into_iter());
-        }
-        let page: Vec<(i64, f64)> = match &mut self.rest {
-            Some(rest) => rest.take(wanted).collect(),
-            None => self.best(wanted)?,
-        };
-        self.seen += page.len();
-        self.view.load(page)
-    }
-}
-
-impl Matching<'_> {
-    /// The best rows behind those already seen, at most `count`. FTS5 scores every row that has one of the words to find
-    /// them.
-    fn best(&self, count: usize) -> Result<Vec<(i64, f64)>, Error> {
-        let sql = format!(
-            "SELECT rowid, rank FROM words WHERE words MATCH ?{} ORDER BY rank, rowid LIMIT ? OFFSET ?",
-            self.view.condition.clause
-        );
-        self.view.rank(&sql, SqlValue::Text(self.words.clone()), &[limit(count), limit(self.seen)])
-    }
-}
-
-fn limit(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// What a person typed, as an FTS5 query for any of the words. Each is quoted, so that nothing in it is an operator.

@@ -4,24 +4,31 @@
 //! |---|---|
 //! | `chunks` | id, metadata as JSONB, which filters read without parsing it, ancestors, text |
 //! | `vectors` | sqlite-vec: an embedding per chunk, cosine distance |
+//! | `embeddings` | the same, for what is ranked row by row |
 //! | `words` | FTS5 over the texts, with the Porter stemmer |
+//! | `terms` | what chunks hold, to find those that a filter can match |
 //!
-//! The policy's filter runs over `chunks` and reaches the other two as `rowid IN (SELECT …)`, which sqlite-vec and FTS5 apply
-//! before they rank. So k is never starved by a selective filter.
+//! What the policy's filter can match is looked up in `terms`, or the filter is tested over `chunks`; either reaches sqlite-vec and FTS5 before they
+//! rank, or, where the filter matches much, what they rank best is tested until there is enough ([`reach`], [`nearest`], [`matching`]). So k is never
+//! starved by a selective filter.
 
 mod candidates;
+mod nearest;
+mod ranked;
+mod reach;
 mod schema;
+mod terms;
 mod vec;
 mod write;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ffi, params};
-use serde_json::Value as Json;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ffi, params, params_from_iter};
+use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, EntityUid, Filter, InputError};
-use tamis_dialect::{Dialect, Parameter, Sql, Sqlite, Translation};
+use tamis_dialect::{Cover, Parameter, Sqlite, Translation};
 
 use crate::error::Error;
 use crate::source::{By, Opened, VectorSource, read_ancestors};
@@ -29,6 +36,11 @@ pub use write::Transaction;
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long to wait before trying again where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(10);
+/// How much of the file a connection keeps in memory, at most. SQLite's own 2 MB hold the vectors of a few thousand chunks, and a search looks at
+/// many.
+const CACHE_KIB: i64 = 64 * 1024;
 
 /// The columns that [`read_chunk`] reads.
 const CHUNK_COLUMNS: &str = "chunk_type, chunk_id, json(attributes), tags, ancestors, text";
@@ -78,12 +90,13 @@ impl Store {
         let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(Error::sqlite(&name))?;
         connection.busy_timeout(BUSY).map_err(Error::sqlite(&name))?;
-        schema::prepare(&connection, make).map_err(|problem| match problem {
+        prepare(&connection, make).map_err(|problem| match problem {
             schema::Problem::Sqlite(error) if is_in_closed_folder(&error) => unusable(
                 "its folder cannot be written to, which searches need too: readers share memory through a file beside the database",
             ),
             problem => problem.at(&name),
         })?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(Error::sqlite(&name))?;
         Ok(Self { connection, path: name })
     }
 
@@ -122,6 +135,22 @@ impl Store {
     }
 }
 
+/// As [`schema::prepare`], once nobody else is at it. SQLite does not wait where a connection that reads is to write, as two of these would
+/// wait for each other: so `PRAGMA journal_mode` fails at once while another process lays out the same file.
+fn prepare(connection: &Connection, make: bool) -> Result<(), schema::Problem> {
+    let begun = Instant::now();
+    loop {
+        match schema::prepare(connection, make) {
+            Err(schema::Problem::Sqlite(error))
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < BUSY =>
+            {
+                std::thread::sleep(AGAIN);
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Whether SQLite could not make its files beside the database.
 fn is_in_closed_folder(error: &rusqlite::Error) -> bool {
     let codes = [ffi::SQLITE_READONLY_DIRECTORY, ffi::SQLITE_READONLY_CANTINIT];
@@ -130,33 +159,56 @@ fn is_in_closed_folder(error: &rusqlite::Error) -> bool {
 
 impl VectorSource for Store {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
-        let Translation { native, widened } = Sqlite::default().translate(filter);
+        let (Translation { native, widened }, cover) = Sqlite::default().translate_with_cover(filter);
         let snapshot = self.connection.unchecked_transaction().map_err(Error::sqlite(&self.path))?;
-        let condition = Condition::new(filter, native);
-        let candidates = candidates::open(snapshot, &self.path, by, condition)?;
-        Ok(Opened { candidates, widened })
-    }
-}
-
-/// A filter as SQL, with its values ready to bind.
-struct Condition {
-    /// ` AND rowid IN (SELECT …)`, or empty if everything matches.
-    clause: String,
-    parameters: Vec<SqlValue>,
-}
-
-impl Condition {
-    fn new(filter: &Filter, sql: Sql) -> Self {
-        if *filter == Filter::Always {
-            return Self { clause: String::new(), parameters: Vec::new() };
-        }
-        let clause = format!(" AND rowid IN (SELECT rowid FROM chunks WHERE {})", sql.text);
-        let parameters = sql.parameters.into_iter().map(|parameter| match parameter {
+        let parameters = native.parameters.into_iter().map(|parameter| match parameter {
             Parameter::Text(text) => SqlValue::Text(text),
             Parameter::Integer(number) => SqlValue::Integer(number),
             Parameter::Real(number) => SqlValue::Real(number),
         });
-        Self { clause, parameters: parameters.collect() }
+        let condition = Condition { sql: native.text, parameters: parameters.collect(), cover };
+        let view =
+            View { snapshot, path: &self.path, condition: (*filter != Filter::Always).then_some(condition) };
+        Ok(Opened { candidates: candidates::open(view, by)?, widened })
+    }
+}
+
+/// One consistent view of the data, with the filter of a search.
+struct View<'a> {
+    snapshot: rusqlite::Transaction<'a>,
+    path: &'a str,
+    /// `None` if everything matches.
+    condition: Option<Condition>,
+}
+
+/// A filter as SQL, with its values ready to bind.
+struct Condition {
+    sql: String,
+    parameters: Vec<SqlValue>,
+    cover: Option<Cover>,
+}
+
+impl View<'_> {
+    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
+        result.map_err(Error::sqlite(self.path))
+    }
+
+    /// Those of `rows` that the filter matches, or of all rows, in order.
+    fn matching(&self, rows: Option<&[i64]>) -> Result<Vec<i64>, Error> {
+        let (sql, parameters) = match &self.condition {
+            Some(condition) => (condition.sql.as_str(), condition.parameters.as_slice()),
+            None => ("1", [].as_slice()),
+        };
+        let among = if rows.is_some() { "rowid IN (SELECT value FROM json_each(?)) AND " } else { "" };
+        let list = rows.map(|rows| SqlValue::Text(json!(rows).to_string()));
+        let sql = format!("SELECT rowid FROM chunks WHERE {among}({sql})");
+        let found = self.snapshot.prepare_cached(&sql).and_then(|mut query| {
+            let found = query.query_map(params_from_iter(list.iter().chain(parameters)), |row| row.get(0))?;
+            found.collect::<Result<Vec<i64>, _>>()
+        });
+        let mut found = self.sqlite(found)?;
+        found.sort_unstable();
+        Ok(found)
     }
 }
 

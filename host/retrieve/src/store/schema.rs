@@ -7,7 +7,7 @@ use crate::error::Error;
 /// `Tams` in ASCII: marks a SQLite file as ours.
 const APPLICATION_ID: i64 = 0x5461_6d73;
 /// Changes whenever the layout does.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What is wrong with a file.
 pub(super) enum Problem {
@@ -66,6 +66,10 @@ fn create(connection: &Connection) -> Result<(), Problem> {
              ancestors TEXT NOT NULL CHECK (json_type(ancestors) = 'array'),
              text TEXT
          ) STRICT;
+         CREATE TABLE IF NOT EXISTS terms (
+             term INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (term, row)
+         ) STRICT, WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS embeddings (row INTEGER PRIMARY KEY, embedding BLOB NOT NULL) STRICT;
          CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
          CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content = '', contentless_delete = 1,
              tokenize = 'porter unicode61');

@@ -6,7 +6,7 @@ use tamis_core::chunk::check_vector;
 use tamis_core::{Attributes, Chunk};
 use tamis_dialect::ancestor_key;
 
-use super::schema;
+use super::{schema, terms};
 use crate::error::Error;
 
 /// sqlite-vec takes no longer vectors.
@@ -81,16 +81,17 @@ impl<'a> Transaction<'a> {
             let message = format!("the chunk `{}` cannot be stored: {reason}", chunk.uid.id);
             return Err(Error::Store { path: self.path.to_owned(), message });
         }
-        self.remove(&chunk.uid.id)?;
+        let replaced = self.remove(&chunk.uid.id)?;
         let ancestors: Vec<String> = chunk.ancestors.iter().map(ancestor_key).collect();
         let inserted = self
             .inner
             .prepare_cached(
-                "INSERT INTO chunks (chunk_type, chunk_id, attributes, tags, ancestors, text)
-                 VALUES (?, ?, jsonb(?), ?, ?, ?)",
+                "INSERT INTO chunks (rowid, chunk_type, chunk_id, attributes, tags, ancestors, text)
+                 VALUES (?, ?, ?, jsonb(?), ?, ?, ?)",
             )
             .and_then(|mut insert| {
                 insert.insert(params![
+                    replaced,
                     chunk.uid.entity_type,
                     chunk.uid.id,
                     Json::Object(chunk.attributes.clone()).to_string(),
@@ -100,6 +101,7 @@ impl<'a> Transaction<'a> {
                 ])
             });
         let row = inserted.map_err(Error::sqlite(self.path))?;
+        terms::add(&self.inner, row, chunk).map_err(Error::sqlite(self.path))?;
         if let Some(text) = &chunk.text {
             self.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", params![row, text])?;
         }
@@ -122,22 +124,29 @@ impl<'a> Transaction<'a> {
             schema::create_vectors(&self.inner, vector.len()).map_err(Error::sqlite(self.path))?;
             self.dimensions = Some(vector.len());
         }
-        self.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", params![row, to_blob(vector)])
+        let blob = to_blob(vector);
+        self.execute("INSERT INTO embeddings (row, embedding) VALUES (?, ?)", params![row, blob])?;
+        self.execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", params![row, blob])
     }
 
-    fn remove(&mut self, id: &str) -> Result<(), Error> {
+    /// Removes the chunk with this id, if there is one. Gives its row, which is for what replaces it: rows have no gaps.
+    fn remove(&mut self, id: &str) -> Result<Option<i64>, Error> {
         let sql = "SELECT rowid FROM chunks WHERE chunk_id = ?";
         let row = self.inner.query_row(sql, params![id], |row| row.get(0)).optional();
         let row: Option<i64> = row.map_err(Error::sqlite(self.path))?;
         let Some(row) = row else {
-            return Ok(());
+            return Ok(None);
         };
+        // One that cannot be read can be replaced all the same.
+        let chunk = self.get(id).ok().flatten();
+        terms::remove(&self.inner, row, chunk.as_ref()).map_err(Error::sqlite(self.path))?;
         self.execute("DELETE FROM chunks WHERE rowid = ?", params![row])?;
         self.execute("DELETE FROM words WHERE rowid = ?", params![row])?;
         if self.dimensions.is_some() {
+            self.execute("DELETE FROM embeddings WHERE row = ?", params![row])?;
             self.execute("DELETE FROM vectors WHERE rowid = ?", params![row])?;
         }
-        Ok(())
+        Ok(Some(row))
     }
 
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
