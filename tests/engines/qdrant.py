@@ -56,6 +56,16 @@ def condition(json_):
             return engine.FieldCondition(key, match=engine.MatchAny(values))
         case {"key": key, "match": {"prefix": prefix}}:
             return engine.FieldCondition(key, match=engine.MatchPrefix(prefix))
+        case {"key": key, "match": {"except": values}}:
+            return engine.FieldCondition(key, match=engine.MatchExcept(values))
+        case {"key": key, "match": {"text": text}}:
+            return engine.FieldCondition(key, match=engine.MatchText(text))
+        case {"key": key, "values_count": bounds}:
+            return engine.FieldCondition(key, values_count=engine.ValuesCount(**bounds))
+        case {"is_null": {"key": key}}:
+            return engine.IsNullCondition(key)
+        case {"nested": {"key": key, "filter": inner}}:
+            return engine.NestedCondition(key, condition_of_all(inner))
         case {"key": key, "range": bounds} if any(isinstance(bound, str) for bound in bounds.values()):
             return engine.FieldCondition(key, range=engine.RangeDateTime(**bounds))
         case {"key": key, "range": bounds}:
@@ -65,7 +75,15 @@ def condition(json_):
 
 
 def condition_of_all(json_):
-    return engine.Filter(**{name: [condition(part) for part in parts] for name, parts in json_.items()})
+    def conditions(parts):
+        return [condition(part) for part in (parts if isinstance(parts, list) else [parts])]
+
+    def read(name, parts):
+        if name == "min_should":
+            return engine.MinShould(conditions(parts["conditions"]), parts["min_count"])
+        return conditions(parts)
+
+    return engine.Filter(**{name: read(name, parts) for name, parts in json_.items() if parts is not None})
 
 
 def payload(chunk):

@@ -24,6 +24,6 @@ pub use self::postgres::{PostgresSource, PostgresTable};
 pub use self::qdrant::{QdrantCollection, QdrantSource};
 pub use error::Error;
 pub use index::{IndexReport, Rejected, index};
-pub use search::{Found, Hit, Question, search};
+pub use search::{Found, Hit, Question, search, search_with};
 pub use source::{By, Candidate, Candidates, Opened, VectorSource};
 pub use store::{Store, Transaction};

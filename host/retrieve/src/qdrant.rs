@@ -52,6 +52,56 @@ impl QdrantCollection {
             language: Language::default(),
         }
     }
+
+    /// What a point holds, by its own id and its payload, as a chunk without a vector.
+    ///
+    /// # Errors
+    /// If the payload is none of a chunk, with the member that is wrong.
+    pub fn chunk(&self, point_id: &str, payload: Map<String, Json>) -> Result<Chunk, InputError> {
+        let fields = &self.language.fields;
+        let text_at = |place: &Place, otherwise: &str| match place {
+            Place::Constant(value) => Ok(value.clone()),
+            Place::Absent => Ok(otherwise.to_owned()),
+            Place::Field(name) => match payload.get(name) {
+                Some(Json::String(text)) => Ok(text.clone()),
+                _ => Err(InputError::new(name, "is not a text")),
+            },
+        };
+        let (entity_type, id) = (text_at(&fields.entity_type, "Chunk")?, text_at(&fields.id, point_id)?);
+        let ancestors = match &fields.ancestors {
+            Place::Field(name) => match payload.get(name) {
+                None | Some(Json::Null) => Vec::new(),
+                Some(keys) => {
+                    Vec::<String>::deserialize(keys).map_err(|error| InputError::new(name, error))?
+                }
+            },
+            Place::Constant(_) | Place::Absent => Vec::new(),
+        };
+        let ancestors = read_ancestors(&ancestors)?;
+        let text = match self.text.as_ref().and_then(|name| payload.get(name)) {
+            None | Some(Json::Null) => None,
+            Some(Json::String(text)) => Some(text.clone()),
+            Some(_) => return Err(InputError::new("text", "is not a text")),
+        };
+        let mut attributes = fields.restore(payload);
+        let places = [&fields.entity_type, &fields.id, &fields.ancestors];
+        let own = places.into_iter().filter_map(|place| match place {
+            Place::Field(name) => Some(name),
+            Place::Constant(_) | Place::Absent => None,
+        });
+        for name in own.chain(&self.text) {
+            if !fields.attributes.contains_key(std::slice::from_ref(name)) {
+                attributes.remove(name);
+            }
+        }
+        Ok(Chunk {
+            uid: EntityUid { entity_type, id: id.clone() },
+            attributes,
+            ancestors,
+            text,
+            ..Chunk::new(id)
+        })
+    }
 }
 
 /// A collection to search.
@@ -238,56 +288,10 @@ impl QdrantSource {
             Similarity::Distance => score,
         };
         let chunk = match point.get_mut("payload").map(Json::take) {
-            Some(Json::Object(payload)) => self.chunk(&point_id, payload),
+            Some(Json::Object(payload)) => self.collection.chunk(&point_id, payload),
             _ => Err(InputError::new("payload", "is missing")),
         };
         let candidate = Candidate { chunk: chunk.map_err(unreadable), distance };
         Ok((point_id, candidate))
-    }
-
-    fn chunk(&self, point_id: &str, payload: Map<String, Json>) -> Result<Chunk, InputError> {
-        let fields = &self.collection.language.fields;
-        let text_at = |place: &Place, otherwise: &str| match place {
-            Place::Constant(value) => Ok(value.clone()),
-            Place::Absent => Ok(otherwise.to_owned()),
-            Place::Field(name) => match payload.get(name) {
-                Some(Json::String(text)) => Ok(text.clone()),
-                _ => Err(InputError::new(name, "is not a text")),
-            },
-        };
-        let (entity_type, id) = (text_at(&fields.entity_type, "Chunk")?, text_at(&fields.id, point_id)?);
-        let ancestors = match &fields.ancestors {
-            Place::Field(name) => match payload.get(name) {
-                None | Some(Json::Null) => Vec::new(),
-                Some(keys) => {
-                    Vec::<String>::deserialize(keys).map_err(|error| InputError::new(name, error))?
-                }
-            },
-            Place::Constant(_) | Place::Absent => Vec::new(),
-        };
-        let ancestors = read_ancestors(&ancestors)?;
-        let text = match self.collection.text.as_ref().and_then(|name| payload.get(name)) {
-            None | Some(Json::Null) => None,
-            Some(Json::String(text)) => Some(text.clone()),
-            Some(_) => return Err(InputError::new("text", "is not a text")),
-        };
-        let mut attributes = fields.restore(payload);
-        let places = [&fields.entity_type, &fields.id, &fields.ancestors];
-        let own = places.into_iter().filter_map(|place| match place {
-            Place::Field(name) => Some(name),
-            Place::Constant(_) | Place::Absent => None,
-        });
-        for name in own.chain(&self.collection.text) {
-            if !fields.attributes.contains_key(std::slice::from_ref(name)) {
-                attributes.remove(name);
-            }
-        }
-        Ok(Chunk {
-            uid: EntityUid { entity_type, id: id.clone() },
-            attributes,
-            ancestors,
-            text,
-            ..Chunk::new(id)
-        })
     }
 }

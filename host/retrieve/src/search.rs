@@ -1,7 +1,7 @@
 //! The search loop: rewrite, pull candidates, gate, until there are k or no more.
 
 use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request, request};
-use tamis_runtime::{Digest, PolicyHandle, Session};
+use tamis_runtime::{Digest, Generation, PolicyHandle, Session};
 
 use crate::error::Error;
 use crate::source::{By, Candidate, Candidates, VectorSource};
@@ -90,6 +90,18 @@ pub fn search(
     handle: &PolicyHandle,
     question: &Question<'_>,
 ) -> Result<Found, Error> {
+    search_with(source, &handle.current(), question)
+}
+
+/// As [`search`], with a generation that the caller holds: for several searches of which none may be answered by another.
+///
+/// # Errors
+/// As [`search`].
+pub fn search_with(
+    source: &impl VectorSource,
+    generation: &Generation,
+    question: &Question<'_>,
+) -> Result<Found, Error> {
     if question.k == 0 || question.k > MAX_K {
         return Err(Error::Question(format!("k is {}; it must be from 1 to {MAX_K}", question.k)));
     }
@@ -98,7 +110,6 @@ pub fn search(
             "the request's action is `index`, which is to store; a search wants one to read, `retrieve`";
         return Err(Error::Question(message.to_owned()));
     }
-    let generation = handle.current();
     let mut session = generation.policy().session(question.request);
     let rewrite = session.rewrite(&Query { collection: question.collection.to_owned(), k: question.k })?;
     let mut found = Found {
@@ -197,7 +208,7 @@ fn fill(
                 continue;
             }
             let withheld = source.withheld(&decision.redaction);
-            if shows(question, &chunk, &withheld) {
+            if source.shows(distance, &withheld) && shows(question, &chunk, &withheld) {
                 chunk.redact(&withheld);
                 found.hits.push(Hit { chunk, distance, decision });
             }

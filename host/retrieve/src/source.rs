@@ -60,6 +60,12 @@ pub trait VectorSource {
     fn withheld(&self, redaction: &Redaction) -> Redaction {
         redaction.clone()
     }
+
+    /// Whether an allowed candidate, so far from what was asked, is a hit when this is removed from it: not where the source itself asks
+    /// about what is removed, as otherwise one could ask for it value by value.
+    fn shows(&self, _distance: f64, _withheld: &Redaction) -> bool {
+        true
+    }
 }
 
 /// A search that has begun.

@@ -1,0 +1,365 @@
+//! The configuration: a file in TOML. Whatever is wrong is said with the line that it is in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+use tamis_dialect::Fields;
+
+/// What the gateway is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served, to whoever asks; nowhere if absent.
+    pub metrics: Option<SocketAddr>,
+    /// The database.
+    pub upstream: UpstreamConfig,
+    /// The policy.
+    pub policy: PolicyConfig,
+    /// How users say who they are.
+    pub tokens: TokenConfig,
+    /// What may be asked for at most.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The collections: no other exists.
+    #[serde(deserialize_with = "collections")]
+    pub collections: BTreeMap<String, Collection>,
+}
+
+/// Which kind of database it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Qdrant, over REST.
+    #[default]
+    Qdrant,
+}
+
+/// The database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Which kind of database it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// `http://127.0.0.1:6333`.
+    pub url: String,
+    /// The environment variable that holds its key. Clients never see it.
+    pub api_key_env: Option<String>,
+    /// The file that holds its key.
+    pub api_key_file: Option<PathBuf>,
+    /// How long one question to it may take.
+    #[serde(default = "five_seconds", deserialize_with = "milliseconds", rename = "timeout_ms")]
+    pub timeout: Duration,
+}
+
+/// The policy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// A component, or source in Cedar (`.cedar`, `.json`). Replaced whenever it changes.
+    pub path: PathBuf,
+    /// The schema that the source is written for.
+    pub schema: Option<PathBuf>,
+    /// How long one call of the policy may take.
+    #[serde(default = "half_a_second", deserialize_with = "milliseconds", rename = "deadline_ms")]
+    pub deadline: Duration,
+}
+
+/// How users say who they are: see `host/python/tamis/tokens.py`, which reads the same of a token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The one signature that is taken.
+    #[serde(deserialize_with = "algorithm")]
+    pub algorithm: Algorithm,
+    /// The issuer's public keys, for all but `HS256`. Read again when it changes.
+    pub jwks_file: Option<PathBuf>,
+    /// The file that holds the secret, for `HS256`.
+    pub secret_file: Option<PathBuf>,
+    /// The environment variable that holds the secret, for `HS256`.
+    pub secret_env: Option<String>,
+    /// What `iss` must be. Wanted with `jwks_file`.
+    pub issuer: Option<String>,
+    /// What `aud` must hold. Wanted with `jwks_file`; without it, a token for some audience is refused.
+    pub audience: Option<String>,
+    /// Seconds by which clocks may differ.
+    #[serde(default)]
+    pub leeway: u64,
+    /// Scopes that a token must have.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The claim that lists the subject's groups, or the path to one; empty if none are to be taken.
+    #[serde(default = "groups", deserialize_with = "one_or_more")]
+    pub groups: Vec<String>,
+    /// Claims that become properties of the subject, by the property's name. A token without one of them is refused.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+    /// What is known of each agent. If this is given, a token for any other is refused.
+    pub agents: Option<BTreeMap<String, AgentConfig>>,
+    /// Whether the client that a token was issued to is an agent as well.
+    #[serde(default)]
+    pub client_acts: bool,
+    /// Whether tokens that are bound to a key are taken: only where something in front has verified who holds it.
+    #[serde(default)]
+    pub bound: bool,
+    /// The entity type of users.
+    #[serde(default = "user")]
+    pub subject_type: String,
+    /// The entity type of agents.
+    #[serde(default = "agent")]
+    pub agent_type: String,
+    /// The entity type of groups.
+    #[serde(default = "group")]
+    pub group_type: String,
+}
+
+/// What is known of an agent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentConfig {
+    /// Its properties.
+    pub properties: serde_json::Map<String, Json>,
+    /// Its groups, each `{type, id}`.
+    pub parents: Vec<Json>,
+}
+
+/// What may be asked for at most.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a body. Default 8 MiB.
+    pub body: usize,
+    /// Searches, or points to store or delete, in one request. Default 1000.
+    pub batch: usize,
+    /// Hits of one search, those that `offset` skips among them. Default 1000.
+    pub hits: u32,
+    /// Candidates that one search may look at. Default 20 000.
+    pub candidates: usize,
+    /// Requests that are answered at the same time; others are refused. Default 64.
+    pub requests: usize,
+    /// Connections. Default 1024.
+    pub connections: usize,
+    /// How long a request may take. Default 15 s.
+    #[serde(deserialize_with = "milliseconds", rename = "request_ms")]
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 8 << 20,
+            batch: 1_000,
+            hits: 1_000,
+            candidates: 20_000,
+            requests: 64,
+            connections: 1_024,
+            request: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// The member of a payload that is the text, if there is one.
+    pub text: Option<String>,
+    /// Where in the payload everything else is.
+    pub fields: Fields,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCollection {
+    #[serde(default = "text")]
+    text: String,
+    fields: Option<FieldMap>,
+}
+
+/// Fields as [`Fields::from_json`] reads them, in a table of TOML.
+struct FieldMap(Fields);
+
+impl<'de> Deserialize<'de> for FieldMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        Fields::from_json(&json.to_string()).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Collection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawCollection::deserialize(deserializer)?;
+        let text = Some(raw.text).filter(|text| !text.is_empty());
+        Ok(Self { text, fields: raw.fields.map(|fields| fields.0).unwrap_or_default() })
+    }
+}
+
+impl Config {
+    /// Reads a configuration. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// With the file, the line and the column.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| located(&name.to_string(), &text, &error))?;
+        config.check().map_err(|(table, message)| {
+            let line = line_of_table(&text, table);
+            anyhow::anyhow!("{name}:{line}: {message}")
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let paths = [
+            Some(&mut config.policy.path),
+            config.policy.schema.as_mut(),
+            config.upstream.api_key_file.as_mut(),
+            config.tokens.jwks_file.as_mut(),
+            config.tokens.secret_file.as_mut(),
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+
+    /// What no member says by itself: the table, and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let tokens = &self.tokens;
+        let secret = [tokens.secret_file.is_some(), tokens.secret_env.is_some()];
+        let secrets = secret.into_iter().filter(|given| *given).count();
+        if tokens.algorithm == Algorithm::HS256 {
+            if secrets != 1 || tokens.jwks_file.is_some() {
+                return Err(("tokens", "HS256 wants either `secret_file` or `secret_env`".to_owned()));
+            }
+        } else if secrets > 0 || tokens.jwks_file.is_none() {
+            return Err(("tokens", format!("{:?} wants `jwks_file`, and no secret", tokens.algorithm)));
+        } else if tokens.issuer.is_none() || tokens.audience.is_none() {
+            // Whoever else the issuer serves could use its tokens here.
+            return Err(("tokens", "`jwks_file` wants `issuer` and `audience`".to_owned()));
+        }
+        for (name, value) in [("issuer", &tokens.issuer), ("audience", &tokens.audience)] {
+            if value.as_ref().is_some_and(String::is_empty) {
+                return Err(("tokens", format!("`{name}` is empty; a token must be held against a name")));
+            }
+        }
+        if self.upstream.api_key_env.is_some() && self.upstream.api_key_file.is_some() {
+            return Err(("upstream", "`api_key_env` and `api_key_file` exclude each other".to_owned()));
+        }
+        let source = self.policy.path.extension().is_some_and(|end| end == "cedar" || end == "json");
+        if self.policy.schema.is_some() && !source {
+            return Err((
+                "policy",
+                "`schema` is for source; a component was compiled with what schema it has".to_owned(),
+            ));
+        }
+        let limits = &self.limits;
+        // The search loop finds no more.
+        if !(2..10_000).contains(&limits.hits) {
+            return Err(("limits", format!("`hits` is {}; it must be from 2 to 9999", limits.hits)));
+        }
+        if limits.body == 0 || limits.batch == 0 || limits.candidates == 0 || limits.connections == 0 {
+            return Err(("limits", "nothing would be served with a limit of 0".to_owned()));
+        }
+        // As many instances of policies as the runtime has room for.
+        if !(1..=200).contains(&limits.requests) {
+            return Err(("limits", format!("`requests` is {}; it must be from 1 to 200", limits.requests)));
+        }
+        Ok(())
+    }
+}
+
+/// An error of TOML with its file, line and column.
+fn located(name: &str, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+    anyhow::anyhow!("{name}:{line}:{column}: {}", error.message().trim())
+}
+
+/// The line of a table's header.
+fn line_of_table(text: &str, table: &str) -> usize {
+    let header = |line: &str| line.trim().trim_matches(['[', ']']) == table && line.trim().starts_with('[');
+    text.lines().position(header).map_or(1, |line| line + 1)
+}
+
+/// Collections, of names that a path of a URL takes as they are.
+fn collections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Collection>, D::Error> {
+    let collections = BTreeMap::<String, Collection>::deserialize(deserializer)?;
+    if collections.is_empty() {
+        return Err(D::Error::custom("no collection is listed, so none would exist"));
+    }
+    match collections.keys().find(|name| !crate::route::is_plain(name)) {
+        None => Ok(collections),
+        Some(name) => Err(D::Error::custom(format!(
+            "the collection's name `{name}` has other characters than letters, digits, `-`, `_`, `.` and `~`"
+        ))),
+    }
+}
+
+fn algorithm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match name.as_str() {
+        "HS256" => Ok(Algorithm::HS256),
+        "RS256" => Ok(Algorithm::RS256),
+        "ES256" => Ok(Algorithm::ES256),
+        "EdDSA" => Ok(Algorithm::EdDSA),
+        _ => Err(D::Error::custom(format!("`{name}` is none of HS256, RS256, ES256 and EdDSA"))),
+    }
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("nothing is done in no time")),
+        milliseconds => Ok(Duration::from_millis(milliseconds)),
+    }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Raw {
+        One(String),
+        More(Vec<String>),
+    }
+
+    Ok(match Raw::deserialize(deserializer)? {
+        Raw::One(name) => vec![name],
+        Raw::More(names) => names,
+    })
+}
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn half_a_second() -> Duration {
+    Duration::from_millis(500)
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn groups() -> Vec<String> {
+    vec!["groups".to_owned()]
+}
+
+fn user() -> String {
+    "User".to_owned()
+}
+
+fn agent() -> String {
+    "Agent".to_owned()
+}
+
+fn group() -> String {
+    "Group".to_owned()
+}

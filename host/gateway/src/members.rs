@@ -1,0 +1,71 @@
+//! Reading a client's JSON strictly: what nobody took is refused.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+
+use crate::answer::Refusal;
+
+/// The members of an object that are yet to be read. A null member is an absent one, as for Qdrant.
+#[derive(Debug)]
+pub(crate) struct Members {
+    place: String,
+    rest: Map<String, Json>,
+}
+
+impl Members {
+    /// The members of what a client sent.
+    pub(crate) fn of_body(body: &[u8]) -> Result<Self, Refusal> {
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::bad("the body is not UTF-8"))?;
+        let json = tamis_core::input::parse_json(text)
+            .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))?;
+        Self::of(json, "the body")
+    }
+
+    /// The members of an object at `place`.
+    pub(crate) fn of(json: Json, place: impl Into<String>) -> Result<Self, Refusal> {
+        let place = place.into();
+        match json {
+            Json::Object(rest) => Ok(Self { place, rest }),
+            _ => Err(Refusal::bad(format!("{place} is no object"))),
+        }
+    }
+
+    /// A member as it is.
+    pub(crate) fn json(&mut self, name: &str) -> Option<Json> {
+        self.rest.remove(name).filter(|json| !json.is_null())
+    }
+
+    /// A member of some type.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        let Some(json) = self.json(name) else { return Ok(None) };
+        match serde_json::from_value(json) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(Refusal::bad(format!("{}: {error}", self.place_of(name)))),
+        }
+    }
+
+    /// A member that must be there.
+    pub(crate) fn need(&mut self, name: &str) -> Result<Json, Refusal> {
+        self.json(name).ok_or_else(|| Refusal::bad(format!("{} is missing", self.place_of(name))))
+    }
+
+    /// Where a member is, for people.
+    pub(crate) fn place_of(&self, name: &str) -> String {
+        format!("{}, `{name}`", self.place)
+    }
+
+    /// The names of what nobody took.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.rest.iter().filter(|(_, json)| !json.is_null()).map(|(name, _)| name.as_str())
+    }
+
+    /// Refuses what nobody took. Null is as good as nothing.
+    pub(crate) fn end(self) -> Result<(), Refusal> {
+        match self.rest.into_iter().find(|(_, json)| !json.is_null()) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(Refusal::forbidden(format!("{}: `{name}` is not served by this gateway", self.place)))
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What stores and deletes points: behind the admit gate, and only over points that the request may store itself.
+
+use hyper::Method;
+use serde_json::{Map, Value as Json, json};
+use tamis_core::manifest::FootprintAttribute;
+use tamis_core::{Chunk, normal, request};
+use tamis_runtime::{Admission, Session};
+
+use super::gated::{Gated, plain};
+use super::point;
+use crate::answer::{Answer, Refusal};
+use crate::config::Limits;
+use crate::members::Members;
+
+/// A point to store.
+struct Point {
+    id: Json,
+    vector: Json,
+    payload: Map<String, Json>,
+}
+
+/// Stores points, or none of them.
+pub(super) fn upsert(
+    gated: &Gated<'_>,
+    ordering: Option<&str>,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Answer, Refusal> {
+    let mut points = read(Members::of_body(body)?, limits)?;
+    let generation = gated.generation.number();
+    let mut session = gated.generation.policy().session(&gated.request.clone().with_action(request::INDEX));
+    let mut rejected = Vec::new();
+    let mut chunks = Vec::new();
+    for point in &points {
+        match gated.collection.chunk(&plain(&point.id), point.payload.clone()) {
+            Ok(chunk) => chunks.push((point.id.clone(), chunk)),
+            Err(error) => rejected.push(refused(&point.id, &[format!("payload: {error}")])),
+        }
+    }
+    rejected.extend(not_admitted(&mut session, &chunks)?);
+    let ids: Vec<Json> = points.iter().map(|point| point.id.clone()).collect();
+    let stored = not_replaceable(gated, &mut session, &ids)?;
+    rejected.extend(
+        stored.iter().map(|id| {
+            refused(id, &["its id belongs to a point that this request may not replace".to_owned()])
+        }),
+    );
+    gated.metrics.admitted(points.len(), rejected.len().min(points.len()));
+    if !rejected.is_empty() {
+        let message = format!(
+            "nothing is stored: {} of {} points are rejected",
+            rejected.len().min(points.len()),
+            points.len()
+        );
+        return Err(Refusal::rejected(message, rejected));
+    }
+    let footprint = footprint(gated);
+    for point in &mut points {
+        normalise(&mut point.payload, &footprint);
+    }
+    let points: Vec<Json> = points
+        .into_iter()
+        .map(|point| json!({"id": point.id, "vector": point.vector, "payload": point.payload}))
+        .collect();
+    let path = path(gated, "", ordering);
+    let result = gated.upstream.ask(Method::PUT, &path, Some(&json!({"points": points})), gated.until)?;
+    tracing::info!(
+        subject = gated.request.subject().to_string(),
+        collection = gated.collection.name,
+        points = points.len(),
+        generation,
+        "stored"
+    );
+    done(&result)
+}
+
+/// Deletes points by their ids, or none of them.
+pub(super) fn delete(
+    gated: &Gated<'_>,
+    ordering: Option<&str>,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Answer, Refusal> {
+    let mut members = Members::of_body(body)?;
+    let ids = members
+        .need("points")
+        .map_err(|_| Refusal::forbidden("this gateway deletes by ids only: `{\"points\":[…]}`"))?;
+    let ids = point::ids(ids, limits.batch)?;
+    members.end()?;
+    let mut session = gated.generation.policy().session(&gated.request.clone().with_action(request::INDEX));
+    let kept = not_replaceable(gated, &mut session, &ids)?;
+    if !kept.is_empty() {
+        let rejected: Vec<Json> =
+            kept.iter().map(|id| refused(id, &["this request may not delete it".to_owned()])).collect();
+        return Err(Refusal::rejected(
+            format!("nothing is deleted: {} points are rejected", rejected.len()),
+            rejected,
+        ));
+    }
+    let path = path(gated, "/delete", ordering);
+    let result = gated.upstream.ask(Method::POST, &path, Some(&json!({"points": ids})), gated.until)?;
+    tracing::info!(
+        subject = gated.request.subject().to_string(),
+        collection = gated.collection.name,
+        points = ids.len(),
+        "deleted"
+    );
+    done(&result)
+}
+
+/// Always waits, so that what is decided on next is what is stored.
+fn path(gated: &Gated<'_>, what: &str, ordering: Option<&str>) -> String {
+    let ordering = ordering.map(|ordering| format!("&ordering={ordering}")).unwrap_or_default();
+    format!("/collections/{}/points{what}?wait=true{ordering}", gated.collection.name)
+}
+
+fn done(result: &Json) -> Result<Answer, Refusal> {
+    match result.get("status").and_then(Json::as_str) {
+        Some(status @ ("completed" | "acknowledged")) => {
+            let id = result.get("operation_id").filter(|id| id.is_u64());
+            Ok(Answer::result(json!({"operation_id": id, "status": status}), None))
+        }
+        _ => Err(Refusal::upstream("the answer does not say what became of the points")),
+    }
+}
+
+fn refused(id: &Json, reasons: &[String]) -> Json {
+    json!({"id": id, "reasons": reasons})
+}
+
+/// Both forms of points to store.
+fn read(mut members: Members, limits: &Limits) -> Result<Vec<Point>, Refusal> {
+    let points = match (members.json("points"), members.json("batch")) {
+        (Some(Json::Array(points)), None) => points
+            .into_iter()
+            .map(|json| {
+                let mut members = Members::of(json, "a point")?;
+                let point = point(members.need("id")?, members.need("vector")?, members.json("payload"))?;
+                members.end()?;
+                Ok(point)
+            })
+            .collect::<Result<Vec<_>, Refusal>>()?,
+        (None, Some(batch)) => columns(Members::of(batch, "the batch")?)?,
+        _ => return Err(Refusal::bad("the body has neither a list of `points` nor a `batch`")),
+    };
+    members.end()?;
+    if points.len() > limits.batch {
+        return Err(Refusal::too_much(format!("more than {} points", limits.batch)));
+    }
+    let mut ids: Vec<String> = points.iter().map(|point| plain(&point.id)).collect();
+    ids.sort();
+    match ids.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(pair) => Err(Refusal::bad(format!("the id {} occurs twice", pair.concat()))),
+        None => Ok(points),
+    }
+}
+
+fn point(id: Json, vector: Json, payload: Option<Json>) -> Result<Point, Refusal> {
+    let id = point::id(&id)?;
+    if !point::is_stored_vector(&vector) {
+        return Err(Refusal::bad(format!("the vector of {} is neither numbers nor named ones", plain(&id))));
+    }
+    match payload.unwrap_or_else(|| json!({})) {
+        Json::Object(payload) => Ok(Point { id, vector, payload }),
+        _ => Err(Refusal::bad(format!("the payload of {} is no object", plain(&id)))),
+    }
+}
+
+/// The form `{"ids": […], "vectors": […] or {name: […]}, "payloads": […]}`.
+fn columns(mut members: Members) -> Result<Vec<Point>, Refusal> {
+    let uneven = || Refusal::bad("the batch has not as many of one thing as of another");
+    let Json::Array(ids) = members.need("ids")? else {
+        return Err(Refusal::bad("the batch has no list of ids"));
+    };
+    let vectors: Vec<Json> = match members.need("vectors")? {
+        Json::Array(vectors) => vectors,
+        Json::Object(named) => {
+            let mut rows = vec![Map::new(); ids.len()];
+            for (name, column) in named {
+                let Json::Array(column) = column else { return Err(uneven()) };
+                if column.len() != rows.len() {
+                    return Err(uneven());
+                }
+                for (row, vector) in rows.iter_mut().zip(column) {
+                    row.insert(name.clone(), vector);
+                }
+            }
+            rows.into_iter().map(Json::Object).collect()
+        }
+        _ => return Err(uneven()),
+    };
+    let payloads: Vec<Option<Json>> = members.take("payloads")?.unwrap_or_else(|| vec![None; ids.len()]);
+    members.end()?;
+    if vectors.len() != ids.len() || payloads.len() != ids.len() {
+        return Err(uneven());
+    }
+    ids.into_iter()
+        .zip(vectors)
+        .zip(payloads)
+        .map(|((id, vector), payload)| point(id, vector, payload))
+        .collect()
+}
+
+/// Those that do not pass the admit gate, with reasons. Why a rule failed is for the log.
+fn not_admitted(session: &mut Session, chunks: &[(Json, Chunk)]) -> Result<Vec<Json>, Refusal> {
+    let (ids, chunks): (Vec<Json>, Vec<Chunk>) = chunks.iter().cloned().unzip();
+    let mut rejected = Vec::new();
+    for (id, admission) in ids.iter().zip(session.admit(&chunks)?) {
+        match admission {
+            Admission::Admitted => {}
+            Admission::Unreadable(faults) => rejected.push(refused(id, &faults)),
+            Admission::Denied(decision) => {
+                for error in &decision.errors {
+                    tracing::warn!(policy = error.policy, message = error.message, "a rule failed");
+                }
+                let rules: Vec<&str> = decision.reasons.iter().map(String::as_str).collect();
+                let reason = if rules.is_empty() {
+                    "denied: no rule allows it".to_owned()
+                } else {
+                    format!("denied by {}", rules.join(", "))
+                };
+                rejected.push(refused(id, &[reason]));
+            }
+        }
+    }
+    Ok(rejected)
+}
+
+/// Those of the stored points with these ids that the request may not store itself, whoever may read them.
+fn not_replaceable(gated: &Gated<'_>, session: &mut Session, ids: &[Json]) -> Result<Vec<Json>, Refusal> {
+    let path = format!("/collections/{}/points", gated.collection.name);
+    let body = json!({"ids": ids, "with_payload": true, "with_vector": false});
+    let Json::Array(stored) = gated.upstream.ask(Method::POST, &path, Some(&body), gated.until)? else {
+        return Err(Refusal::upstream("the answer is no list of points"));
+    };
+    let (mut refused, mut chunks, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for mut point in stored {
+        let id = point.get("id").and_then(|id| point::id(id).ok());
+        let id = id.filter(|id| ids.contains(id));
+        let id = id.ok_or_else(|| Refusal::upstream("the answer has a point that was not asked for"))?;
+        let payload = match point.get_mut("payload").map(Json::take) {
+            Some(Json::Object(payload)) => payload,
+            None | Some(Json::Null) => Map::new(),
+            Some(_) => return Err(Refusal::upstream("the answer has a payload that is no object")),
+        };
+        match gated.collection.chunk(&plain(&id), payload) {
+            Ok(chunk) => {
+                chunks.push(chunk);
+                known.push(id);
+            }
+            // Nobody knows whose it is.
+            Err(_) => refused.push(id),
+        }
+    }
+    let decisions = session.filter(&chunks)?;
+    if decisions.len() != known.len() {
+        return Err(Refusal::failed("not as many decisions as points"));
+    }
+    refused
+        .extend(known.into_iter().zip(decisions).filter(|(_, decision)| !decision.allow).map(|(id, _)| id));
+    Ok(refused)
+}
+
+/// What the policy reads, under the database's names.
+fn footprint(gated: &Gated<'_>) -> Vec<FootprintAttribute> {
+    let mut footprint = gated.generation.policy().manifest().footprint.clone();
+    for entry in &mut footprint {
+        if let Some(field) = gated.language.fields.attributes.get(&entry.attribute.path) {
+            entry.attribute.path.clone_from(field);
+        }
+    }
+    footprint
+}
+
+/// Spells what the policy reads in the one way that filters look for.
+fn normalise(payload: &mut Map<String, Json>, footprint: &[FootprintAttribute]) {
+    let mut chunk = Chunk { attributes: std::mem::take(payload), ..Chunk::new("") };
+    normal::normalise(&mut chunk, footprint);
+    *payload = chunk.attributes;
+}
