@@ -288,7 +288,7 @@ fn sensible_test() -> BoxedStrategy<(Type, Test)> {
     let scalar = |scalar_type: Type, values: BoxedStrategy<Value>| {
         prop_oneof![
             3 => values.clone().prop_map(Test::Equals),
-            2 => list(values).prop_map(Test::OneOf),
+            2 => list(values).prop_map(|values| Test::OneOf(values.into())),
             1 => Just(Test::Readable),
             1 => Just(Test::Exists),
         ]
@@ -296,8 +296,8 @@ fn sensible_test() -> BoxedStrategy<(Type, Test)> {
     };
     let set = |element: Type, values: BoxedStrategy<Value>| {
         prop_oneof![
-            list(values.clone()).prop_map(Test::ContainsAny),
-            prop::collection::vec(values, 0..3).prop_map(Test::ContainsAll),
+            list(values.clone()).prop_map(|values| Test::ContainsAny(values.into())),
+            prop::collection::vec(values, 0..3).prop_map(|values| Test::ContainsAll(values.into())),
         ]
         .prop_map(move |test| (Type::Set(Box::new(element.clone())), test))
     };
@@ -321,10 +321,10 @@ fn any_test() -> BoxedStrategy<Test> {
         Just(Test::Exists),
         Just(Test::Readable),
         value().prop_map(Test::Equals),
-        list(value()).prop_map(Test::OneOf),
+        list(value()).prop_map(|values| Test::OneOf(values.into())),
         (comparison(), value()).prop_map(|(comparison, bound)| Test::Compare(comparison, bound)),
-        list(value()).prop_map(Test::ContainsAny),
-        prop::collection::vec(value(), 0..3).prop_map(Test::ContainsAll),
+        list(value()).prop_map(|values| Test::ContainsAny(values.into())),
+        prop::collection::vec(value(), 0..3).prop_map(|values| Test::ContainsAll(values.into())),
         text().prop_map(Test::StartsWith),
     ]
     .boxed()
@@ -345,16 +345,16 @@ fn leaf() -> BoxedStrategy<Filter> {
     let uids = || list(uid().prop_map(Value::Entity));
     let of_id = prop_oneof![
         4 => uid().prop_map(|uid| Test::Equals(Value::Entity(uid))),
-        4 => uids().prop_map(Test::OneOf),
+        4 => uids().prop_map(|values| Test::OneOf(values.into())),
         1 => any_test(),
     ];
     let of_ancestors = prop_oneof![
-        4 => uids().prop_map(Test::ContainsAny),
-        4 => prop::collection::vec(uid().prop_map(Value::Entity), 0..3).prop_map(Test::ContainsAll),
+        4 => uids().prop_map(|values| Test::ContainsAny(values.into())),
+        4 => prop::collection::vec(uid().prop_map(Value::Entity), 0..3).prop_map(|values| Test::ContainsAll(values.into())),
         1 => any_test(),
     ];
     prop_oneof![
-        20 => attribute_test().prop_map(|(attribute, test)| Filter::Test(Operand::Attribute(attribute), test)),
+        20 => attribute_test().prop_map(|(attribute, test)| Filter::Test(Operand::Attribute(attribute.into()), test)),
         2 => of_id.prop_map(|test| Filter::Test(Operand::Id, test)),
         2 => of_ancestors.prop_map(|test| Filter::Test(Operand::Ancestors, test)),
         1 => select(vec![Filter::Always, Filter::Never]),
@@ -384,7 +384,7 @@ pub fn is_normal(chunk: &Chunk, filter: &Filter) -> bool {
         Filter::Not(inner) => is_normal(chunk, inner),
         Filter::Test(Operand::Attribute(attribute), _) => {
             let mut normal = chunk.clone();
-            let entry = FootprintAttribute { attribute: attribute.clone(), optional: true };
+            let entry = FootprintAttribute { attribute: (**attribute).clone(), optional: true };
             tamis_core::normal::normalise(&mut normal, &[entry]);
             normal == *chunk
         }
@@ -425,7 +425,7 @@ pub fn aimed_at(id: &str, attribute: &Attribute, test: &Test, aim: Aim) -> Chunk
     let values = match test {
         Test::Exists | Test::Readable => Vec::new(),
         Test::Equals(value) | Test::Compare(_, value) => vec![value.clone()],
-        Test::OneOf(values) | Test::ContainsAny(values) | Test::ContainsAll(values) => values.clone(),
+        Test::OneOf(values) | Test::ContainsAny(values) | Test::ContainsAll(values) => values.to_vec(),
         Test::StartsWith(prefix) => vec![Value::String(prefix.clone())],
     };
     let all: Vec<Json> = values.iter().map(|value| near(value, aim)).collect();

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use tamis_core::{Cell, Chunk, Decision, EntityUid, Extractor, JsonRow, Request, Row};
 use tamis_runtime::{Admission, Policy, Runtime, Verdict};
 use tamis_tests::generate::{self, hold};
+use tamis_tests::hostile::without_batch;
 use tamis_tests::{document, example, load, patient, principal, user, user_with_agent};
 
 const POLICIES: [&str; 3] = ["clearance", "data-source", "company"];
@@ -177,6 +178,29 @@ fn batches_and_single_chunks_are_decided_alike() {
         });
         assert!(allowed.get() > 100, "{name} allowed {}", allowed.get());
     }
+}
+
+/// The same module without the interface `batch` is asked in records.
+#[test]
+fn rewrites_are_alike_in_bytes_and_in_records() {
+    let failed = std::cell::Cell::new(0);
+    for name in POLICIES {
+        let policy = load(name);
+        let typed =
+            Policy::load(&Runtime::shared().unwrap(), &without_batch(&example(name)), &patient()).unwrap();
+        assert!(policy.has_batch() && !typed.has_batch());
+        let narrowed = std::cell::Cell::new(0);
+        hold(300, (request(), any::<u32>()), |(request, k)| {
+            let query = tamis_core::Query { collection: "docs".to_owned(), k };
+            let rewrite = policy.rewrite(&request, &query).unwrap();
+            prop_assert_eq!(&rewrite, &typed.rewrite(&request, &query).unwrap());
+            narrowed.set(narrowed.get() + usize::from(*rewrite.filter != tamis_core::Filter::Never));
+            failed.set(failed.get() + usize::from(!rewrite.errors.is_empty()));
+            Ok(())
+        });
+        assert!(narrowed.get() > 50, "{name}: {narrowed:?}");
+    }
+    assert!(failed.get() > 20, "{failed:?}");
 }
 
 #[test]

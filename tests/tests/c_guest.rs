@@ -168,7 +168,7 @@ fn a_request_that_lacks_a_tenant_denies_everything() {
         let request = by(properties, &[]);
         assert_eq!(allowed(&policy, &request, &chunks()), [""; 0], "{properties}");
         let rewrite = policy.rewrite(&request, &query()).unwrap();
-        assert_eq!((&rewrite.filter, rewrite.exact), (&Filter::Never, true), "{properties}");
+        assert_eq!((&*rewrite.filter, rewrite.exact), (&Filter::Never, true), "{properties}");
         assert_eq!(rewrite.errors.first().unwrap().message, message, "{properties}");
     }
 }
@@ -187,7 +187,7 @@ fn an_exact_rewrite_matches_what_the_filter_gate_allows() {
         let rewrite = policy.rewrite(&request, &query()).unwrap();
         assert!(rewrite.exact);
         assert_eq!(matched(&rewrite.filter, &chunks()), allowed(&policy, &request, &chunks()));
-        assert_eq!(rewrite.needs, [tenant_attribute()].into());
+        assert_eq!(*rewrite.needs, [tenant_attribute()].into());
     }
 }
 

@@ -66,7 +66,7 @@ fn a_request_that_lacks_what_the_policy_reads_denies() {
     let nobody = request(r#"{"subject":{"type":"User","id":"x"},"action":{"name":"retrieve"}}"#);
     assert_eq!(allowed(&policy, &nobody, &documents()), [""; 0]);
     let rewrite = policy.rewrite(&nobody, &query()).unwrap();
-    assert_eq!(rewrite.filter, Filter::Never);
+    assert_eq!(*rewrite.filter, Filter::Never);
     assert_eq!(rewrite.errors.first().unwrap().message, "User::\"x\" has no attribute `tenant`");
 }
 

@@ -10,15 +10,21 @@ use cedar_policy::Decision;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use serde_json::{Value as Json, json};
-use tamis_core::{Chunk, Filter, Request};
+use tamis_compiler::Named;
+use tamis_core::{Chunk, Filter, Query, Request};
 use tamis_dialect::Fields;
+use tamis_runtime::{Policy, Runtime};
 use tamis_tests::cedar::ours::{self, Narrowed};
 use tamis_tests::cedar::partial;
 use tamis_tests::generate::{hold, sample};
+use tamis_tests::hostile::without_batch;
+use tamis_tests::patient;
 use tamis_tests::rewriting::{self, SCHEMA};
 
 /// Policy sets per run, each with a request and [`CHUNKS`] chunks.
 const CASES: u32 = 1_500;
+/// Policy sets that are compiled to components.
+const COMPONENTS: usize = 24;
 /// Chunks that each filter meets.
 const CHUNKS: usize = 12;
 
@@ -64,6 +70,39 @@ fn filters_match_what_is_allowed() {
     assert!((30..=95).contains(&exact), "{exact} % exact: the policies do not test both sides");
     assert!(selective >= 15, "{selective} % exact and selective: the policies hardly meet the chunks");
     assert!(narrowing >= 60, "{narrowing} % narrowing");
+}
+
+/// The same module without the interface `batch` is asked in records. Twice each: prepared requests are asked again.
+#[test]
+fn hosts_read_the_same_in_bytes_and_in_records() {
+    let runtime = Runtime::shared().unwrap();
+    let (mut selective, mut inexact) = (0, 0);
+    for (number, policies) in sample(COMPONENTS, rewriting::policies()).into_iter().enumerate() {
+        let named = |name, text| Named { name, text };
+        let schema = (number % 2 == 0).then(|| named("schema", SCHEMA));
+        let component =
+            tamis_compiler::compile("p", named("policies", policies.as_str()), schema).unwrap().component;
+        let [prepared, typed] = [component.clone(), without_batch(&component)]
+            .map(|bytes| Policy::load(&runtime, &bytes, &patient()).unwrap());
+        assert!(prepared.has_batch() && !typed.has_batch());
+        for (index, mut request) in sample(20, rewriting::request()).into_iter().enumerate() {
+            // Every other time for an agent as well, who is in nothing.
+            if index % 2 == 1 {
+                request["actor"] =
+                    json!([{"type": "User", "id": "agent", "properties": request["subject"]["properties"]}]);
+            }
+            let request = Request::from_json(&request.to_string()).unwrap();
+            let mut session = prepared.session(&request);
+            for k in 0..2 {
+                let query = Query { collection: "docs".to_owned(), k };
+                let rewrite = session.rewrite(&query).unwrap();
+                assert_eq!(rewrite, typed.rewrite(&request, &query).unwrap(), "{policies}");
+                selective += usize::from(!matches!(*rewrite.filter, Filter::Never | Filter::Always));
+                inexact += usize::from(!rewrite.partial.is_empty());
+            }
+        }
+    }
+    assert!(selective > 100 && inexact > 20, "{selective} selective, {inexact} inexact");
 }
 
 #[test]

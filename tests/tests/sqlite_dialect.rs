@@ -77,7 +77,7 @@ fn sqlite_finds_what_was_made_for_a_test() {
         let bare = (batch.len()..AIMED).map(|index| Chunk::new(index.to_string()));
         let table = store.replace(batch.iter().enumerate().map(aim).chain(bare).collect());
         for (index, ((attribute, test), _)) in batch.into_iter().enumerate() {
-            let filter = Filter::Test(Operand::Attribute(attribute), test);
+            let filter = Filter::Test(Operand::Attribute(attribute.into()), test);
             let translation = Sqlite::default().translate(&filter);
             nothing_is_spelled_out(&translation.native)?;
             table.check(&filter, &translation)?;
@@ -105,7 +105,7 @@ fn constants_are_constants() {
         (Filter::And(vec![exists.clone(), Filter::Never]), "0"),
         (Filter::Or(vec![exists, Filter::Always]), "1"),
         (Filter::Not(Box::new(Filter::Never)), "1"),
-        (attribute_filter("a", None, Test::OneOf(vec![])), "0"),
+        (attribute_filter("a", None, Test::OneOf(vec![].into())), "0"),
     ] {
         let translation = Sqlite::default().translate(&filter);
         assert_eq!(translation.native, Sql { text: text.to_owned(), parameters: vec![] }, "{filter:?}");
@@ -135,14 +135,14 @@ fn long_lists_are_one_parameter() {
         .into(),
     );
     for filter in [
-        attribute_filter("t", None, Test::OneOf(texts.clone())),
-        attribute_filter("n", None, Test::OneOf(longs.clone())),
-        attribute_filter("ts", set(Type::String), Test::ContainsAny(texts.clone())),
-        attribute_filter("ts", set(Type::String), Test::ContainsAll(texts)),
-        attribute_filter("ns", set(Type::Long), Test::ContainsAny(longs)),
-        Filter::Test(Operand::Id, Test::OneOf(uids.clone())),
-        Filter::Test(Operand::Ancestors, Test::ContainsAny(uids.clone())),
-        Filter::Test(Operand::Ancestors, Test::ContainsAll(uids)),
+        attribute_filter("t", None, Test::OneOf(texts.clone().into())),
+        attribute_filter("n", None, Test::OneOf(longs.clone().into())),
+        attribute_filter("ts", set(Type::String), Test::ContainsAny(texts.clone().into())),
+        attribute_filter("ts", set(Type::String), Test::ContainsAll(texts.into())),
+        attribute_filter("ns", set(Type::Long), Test::ContainsAny(longs.into())),
+        Filter::Test(Operand::Id, Test::OneOf(uids.clone().into())),
+        Filter::Test(Operand::Ancestors, Test::ContainsAny(uids.clone().into())),
+        Filter::Test(Operand::Ancestors, Test::ContainsAll(uids.into())),
     ] {
         let translation = quick(|| Sqlite::default().translate(&filter));
         assert!(translation.is_exact());
@@ -315,7 +315,7 @@ fn nothing_is_spelled_out(sql: &Sql) -> TestCaseResult {
 }
 
 fn attribute_filter(name: &str, declared: Option<Type>, test: Test) -> Filter {
-    Filter::Test(Operand::Attribute(Attribute { path: vec![name.to_owned()], declared }), test)
+    Filter::Test(Operand::Attribute(Attribute { path: vec![name.to_owned()], declared }.into()), test)
 }
 
 /// A disjunction in groups of a hundred, which the dialect opens. Folding a flat one costs the square of its length.

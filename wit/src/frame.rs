@@ -149,7 +149,23 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    fn take(&mut self, size: usize) -> Result<&'a [u8], FrameError> {
+    /// Skips these bytes, if they are next.
+    pub fn skip(&mut self, bytes: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(bytes);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn take(&mut self, size: usize) -> Result<&'a [u8], FrameError> {
         let (taken, rest) = self.rest.split_at_checked(size).ok_or(FrameError)?;
         self.rest = rest;
         Ok(taken)
@@ -161,7 +177,11 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    fn arrays<const N: usize>(&mut self, count: usize) -> Result<&'a [[u8; N]], FrameError> {
+    /// So many arrays of bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn arrays<const N: usize>(&mut self, count: usize) -> Result<&'a [[u8; N]], FrameError> {
         let bytes = self.take(count.checked_mul(N).ok_or(FrameError)?)?;
         Ok(bytes.as_chunks().0)
     }
@@ -182,7 +202,11 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }
 
-    fn number(&mut self) -> Result<i64, FrameError> {
+    /// A signed number of eight bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn number(&mut self) -> Result<i64, FrameError> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
@@ -329,6 +353,7 @@ pub struct Writer {
 
 impl Writer {
     /// A number of four bytes. One that does not fit is written as the largest, which no reader takes for a size.
+    #[inline]
     pub fn size(&mut self, size: usize) {
         self.bytes.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
     }
@@ -378,6 +403,7 @@ impl Writer {
     }
 
     /// The head of a set or record, after its tag: the elements or fields must follow.
+    #[inline]
     pub fn head(&mut self, tag: u8, count: usize) {
         self.bytes.push(tag);
         self.size(count);

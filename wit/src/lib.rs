@@ -1,5 +1,5 @@
 //! What policies and hosts must agree on besides the WIT files beside this crate: [`value`]s and the [`frame`]s that carry them
-//! in batches, and the text forms of the [`extension`] values.
+//! in batches, the [`rewrite`]s that come back, and the text forms of the [`extension`] values.
 //!
 //! Nothing here needs the standard library, so that policies can be small.
 
@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod extension;
 pub mod frame;
+pub mod rewrite;
 pub mod value;
 
 /// The version of the contract in `policy.wit`, as manifests give it.

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::program::{ColumnInfo, List, Node, Op, Program, Source, damaged, flag};
 use crate::request::{Chunk, Request};
 use crate::residual::{self, Block, Residual};
-use crate::typed;
+use crate::{narrow, rewrite, typed};
 
 /// Bits of the code that answers for a chunk.
 pub mod verdict {
@@ -45,8 +45,27 @@ struct Prepared<'a> {
     rules: [Vec<Residual>; 2],
     /// Those that permit with something removed, and what.
     redacting: Vec<Redacting<'a>>,
-    /// Whether a rule fails whatever the chunk.
-    fault: bool,
+    /// The numbers of all these, in order.
+    left: Vec<u32>,
+    /// Rules that fail whatever the chunk, by number.
+    failed: Vec<u32>,
+}
+
+impl Prepared<'_> {
+    /// The conditions that are left, by the numbers of their rules, and those that fail.
+    fn conditions(&self, program: &Program<'_>) -> impl Iterator<Item = (u32, &Residual)> {
+        let Self { rules: [forbid, permit], redacting, left, failed, .. } = self;
+        let (mut forbid, mut permit, mut redacting) = (forbid.iter(), permit.iter(), redacting.iter());
+        let condition = move |rule: &u32| {
+            let residual = match program.rule(*rule).flags & (flag::FORBID | flag::REDACTS) {
+                0 => permit.next(),
+                flag::REDACTS => redacting.next().map(|redacting| &redacting.residual),
+                _ => forbid.next(),
+            };
+            (*rule, residual.unwrap_or_else(|| damaged()))
+        };
+        left.iter().map(condition).chain(failed.iter().map(|rule| (*rule, &Residual::Known(None))))
+    }
 }
 
 /// A rule that permits with something removed.
@@ -71,7 +90,7 @@ impl<'a> Batch<'a> {
 
     /// Specialises the program to a request. The number is for [`Self::filter`].
     pub fn prepare(&mut self, request: Request<'a>) -> u32 {
-        let mut fault = false;
+        let (mut left, mut failed) = (Vec::new(), Vec::new());
         let mut rules = [const { Vec::new() }; 2];
         let mut redacting = Vec::new();
         let scratch = Bump::new();
@@ -83,8 +102,9 @@ impl<'a> Batch<'a> {
             let rule = self.program.rule(index);
             match residual::specialise(&evaluator, &self.columns, rule.condition) {
                 Residual::Known(Some(false)) => {}
-                Residual::Known(None) => fault = true,
+                Residual::Known(None) => failed.push(index),
                 residual => {
+                    left.push(index);
                     read_constants(self.program, self.arena, &mut self.constants, rule.condition);
                     let [forbid, permit] = &mut rules;
                     match rule.flags & (flag::FORBID | flag::REDACTS) {
@@ -98,7 +118,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        self.prepared.push(Prepared { request, rules, redacting, fault });
+        self.prepared.push(Prepared { request, rules, redacting, left, failed });
         (self.prepared.len() - 1) as u32
     }
 
@@ -110,7 +130,7 @@ impl<'a> Batch<'a> {
         let (rows, columns) = frame::read(bytes, &self.forms).map_err(|_| Fault::Program)?;
         self.learn(&columns)?;
         let Self { program, columns: infos, dictionaries, constants, prepared: all, .. } = self;
-        let Prepared { request, rules, redacting, fault } =
+        let Prepared { request, rules, redacting, failed, .. } =
             all.get_mut(prepared as usize).ok_or(Fault::Program)?;
         let scratch = Bump::new();
         let table = Table { program: *program, infos, columns: &columns, dictionaries, arena: &scratch };
@@ -126,7 +146,7 @@ impl<'a> Batch<'a> {
             let size = (rows - start).min(64);
             let block = Block { columns: &columns, start, evaluate: &evaluate };
             let decided = decide(rules, redacting, &block, u64::MAX >> (64 - size));
-            let faults = if *fault { u64::MAX } else { decided.fault };
+            let faults = if !failed.is_empty() { u64::MAX } else { decided.fault };
             for position in 0..size {
                 let bit = |bits: u64| (bits >> position & 1) as u8;
                 verdicts.push(
@@ -137,6 +157,21 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(verdicts)
+    }
+
+    /// Says which chunks can be allowed, in the contract's bytes. What it takes on the way goes into the arena.
+    ///
+    /// # Errors
+    /// If the request was not prepared.
+    pub fn rewrite(&self, prepared: u32, arena: &Bump) -> Result<Vec<u8>, Fault<'a>> {
+        let prepared = self.prepared.get(prepared as usize).ok_or(Fault::Program)?;
+        let rewrite = rewrite::rewrite_residuals(
+            self.program,
+            arena,
+            &prepared.request,
+            prepared.conditions(&self.program),
+        );
+        Ok(narrow::bytes(&self.program, &rewrite))
     }
 
     /// Takes the new entries of a frame into the dictionaries, and checks all codes.

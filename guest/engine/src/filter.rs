@@ -74,9 +74,25 @@ pub enum Node<'a> {
     Test(Test, Operand, &'a [Value<'a>]),
 }
 
+/// What a node is, as far as it can make a connective of it simpler.
+mod kind {
+    /// A negation.
+    pub(super) const NEGATION: u8 = 1;
+    /// A connective with a negation among its parts.
+    pub(super) const NEGATING: u8 = 2;
+    /// A test that merges with another of its operand in a disjunction.
+    pub(super) const MERGES_IF_ANY: u8 = 4;
+    /// A test that merges with another of its operand in a conjunction.
+    pub(super) const MERGES_IF_ALL: u8 = 8;
+    /// A test that other tests of its operand imply.
+    pub(super) const WEAK: u8 = 16;
+}
+
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     node: Node<'a>,
+    /// Bits of [`kind`].
+    kind: u8,
     size: usize,
     depth: usize,
     /// The node that was made before it and has the same hash; 0 if there is none.
@@ -88,15 +104,20 @@ pub struct Filters<'a> {
     arena: &'a Bump,
     entries: Vec<Entry<'a>>,
     /// The last node with each hash; 0 if there is none.
-    last: [u32; 256],
+    last: &'a mut [u32],
 }
+
+/// How many hashes are told apart.
+const HASHES: usize = 256;
 
 impl<'a> Filters<'a> {
     /// Only [`ALWAYS`] and [`NEVER`].
     pub fn new(arena: &'a Bump) -> Self {
-        let constant = |node| Entry { node, size: PART, depth: 0, before: 0 };
-        let entries = alloc::vec![constant(Node::Always), constant(Node::Never)];
-        Self { arena, entries, last: [0; 256] }
+        let constant = |node| Entry { node, kind: 0, size: PART, depth: 0, before: 0 };
+        let mut entries = Vec::with_capacity(64);
+        entries.push(constant(Node::Always));
+        entries.push(constant(Node::Never));
+        Self { arena, entries, last: arena.alloc_slice_fill_copy(HASHES, 0) }
     }
 
     /// Node `index`.
@@ -112,6 +133,37 @@ impl<'a> Filters<'a> {
         }
     }
 
+    /// For each node up to `root` its place among those that make up this filter, `u32::MAX` for all others; and how many those are.
+    pub fn places(&self, root: u32) -> (Vec<u32>, u32) {
+        let mut places = alloc::vec![u32::MAX; root as usize + 1];
+        let reach = |places: &mut Vec<u32>, index: u32| {
+            if let Some(place) = places.get_mut(index as usize) {
+                *place = 0;
+            }
+        };
+        // A node refers to lower numbers only, so one pass down finds what is reached.
+        reach(&mut places, root);
+        for index in (0..=root).rev() {
+            if places.get(index as usize) == Some(&0) {
+                match self.node(index) {
+                    Node::And(parts) | Node::Or(parts) => {
+                        parts.iter().for_each(|part| reach(&mut places, *part));
+                    }
+                    Node::Not(part) => reach(&mut places, part),
+                    _ => {}
+                }
+            }
+        }
+        let mut count = 0;
+        for place in &mut places {
+            if *place == 0 {
+                *place = count;
+                count += 1;
+            }
+        }
+        (places, count)
+    }
+
     /// What a filter does not match.
     pub fn not(&mut self, filter: u32) -> u32 {
         match self.node(filter) {
@@ -119,14 +171,24 @@ impl<'a> Filters<'a> {
             Node::Never => ALWAYS,
             Node::Not(inner) => inner,
             // `not (a and not b)` is `not a or b`, which reads better.
-            Node::And(parts) if self.has_negation(parts) => self.join_negated(parts, true),
-            Node::Or(parts) if self.has_negation(parts) => self.join_negated(parts, false),
+            Node::And(parts) if self.is(filter, kind::NEGATING) => self.join_negated(parts, true),
+            Node::Or(parts) if self.is(filter, kind::NEGATING) => self.join_negated(parts, false),
             _ => self.intern(Node::Not(filter)),
         }
     }
 
-    fn has_negation(&self, parts: &[u32]) -> bool {
-        parts.iter().any(|part| matches!(self.node(*part), Node::Not(_)))
+    /// Bits of [`kind`].
+    fn kind(&self, filter: u32) -> u8 {
+        self.entries.get(filter as usize).map_or(0, |entry| entry.kind)
+    }
+
+    fn is(&self, filter: u32, kind: u8) -> bool {
+        self.kind(filter) & kind != 0
+    }
+
+    /// What some of these are.
+    fn kinds(&self, filters: &[u32]) -> u8 {
+        filters.iter().fold(0, |kinds, filter| kinds | self.kind(*filter))
     }
 
     fn join_negated(&mut self, parts: &[u32], any: bool) -> u32 {
@@ -139,12 +201,22 @@ impl<'a> Filters<'a> {
 
     /// What both filters match.
     pub fn and(&mut self, a: u32, b: u32) -> u32 {
-        self.all(&[a, b])
+        match (a, b) {
+            (NEVER, _) | (_, NEVER) => NEVER,
+            (ALWAYS, other) | (other, ALWAYS) => other,
+            _ if a == b => a,
+            _ => self.all(&[a, b]),
+        }
     }
 
     /// What one of the filters matches.
     pub fn or(&mut self, a: u32, b: u32) -> u32 {
-        self.any(&[a, b])
+        match (a, b) {
+            (ALWAYS, _) | (_, ALWAYS) => ALWAYS,
+            (NEVER, other) | (other, NEVER) => other,
+            _ if a == b => a,
+            _ => self.any(&[a, b]),
+        }
     }
 
     /// What all of the filters match.
@@ -159,6 +231,15 @@ impl<'a> Filters<'a> {
 
     /// A test of an operand.
     pub fn test(&mut self, test: Test, operand: Operand, values: &[Value<'a>]) -> u32 {
+        match Value::set_of(self.arena.alloc_slice_copy(values)) {
+            Value::Set(values) => self.test_of_set(test, operand, values),
+            // No value equals one that cannot be read.
+            _ => NEVER,
+        }
+    }
+
+    /// As [`Self::test`], with the elements of a set.
+    pub fn test_of_set(&mut self, test: Test, operand: Operand, values: &'a [Value<'a>]) -> u32 {
         match (test, operand) {
             (Test::OneOf | Test::ContainsAny, _) if values.is_empty() => return NEVER,
             (Test::ContainsAll, Operand::Ancestors) if values.is_empty() => return ALWAYS,
@@ -168,17 +249,12 @@ impl<'a> Filters<'a> {
             }
             _ => {}
         }
-        let values = match Value::set_of(self.arena.alloc_slice_copy(values)) {
-            Value::Set(values) => values,
-            // No value equals one that cannot be read.
-            _ => return NEVER,
-        };
         self.intern(Node::Test(test, operand, values))
     }
 
     fn join(&mut self, filters: &[u32], any: bool) -> u32 {
         let (neutral, absorbing) = if any { (NEVER, ALWAYS) } else { (ALWAYS, NEVER) };
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(filters.len());
         for filter in filters {
             match self.node(*filter) {
                 _ if *filter == neutral => {}
@@ -189,15 +265,26 @@ impl<'a> Filters<'a> {
             }
         }
         self.distinct(&mut parts);
+        let mut kinds = self.kinds(&parts);
         // `a or not a`, `a and not a`.
         let negated = |part: &u32| matches!(self.node(*part), Node::Not(inner) if holds(&parts, &inner));
-        if parts.iter().any(negated) {
+        if kinds & kind::NEGATION != 0 && parts.iter().any(negated) {
             return absorbing;
         }
-        self.drop_negations(&mut parts, any);
-        self.merge_values(&mut parts, any);
-        self.distinct(&mut parts);
-        self.drop_implied(&mut parts, any);
+        if kinds & kind::NEGATING != 0 {
+            self.drop_negations(&mut parts, any);
+            kinds = self.kinds(&parts);
+        }
+        let merges = if any { kind::MERGES_IF_ANY } else { kind::MERGES_IF_ALL };
+        if kinds & merges != 0 {
+            self.merge_values(&mut parts, any);
+        }
+        if kinds & (kind::NEGATING | merges) != 0 {
+            self.distinct(&mut parts);
+        }
+        if kinds & kind::WEAK != 0 {
+            self.drop_implied(&mut parts, any);
+        }
         match parts.as_slice() {
             [] => neutral,
             [one] => *one,
@@ -209,8 +296,10 @@ impl<'a> Filters<'a> {
     }
 
     fn distinct(&self, parts: &mut Vec<u32>) {
-        sort(parts, |a, b| a < b);
-        parts.dedup();
+        if !parts.is_sorted_by(|a, b| a < b) {
+            sort(parts, |a, b| a < b);
+            parts.dedup();
+        }
     }
 
     /// `a or (b and not a)` is `a or b`; `a and (b or not a)` is `a and b`.
@@ -218,8 +307,8 @@ impl<'a> Filters<'a> {
         for index in 0..parts.len() {
             let Some(part) = parts.get(index).copied() else { break };
             let inner = match self.node(part) {
-                Node::And(inner) if any => inner,
-                Node::Or(inner) if !any => inner,
+                Node::And(inner) if any && self.is(part, kind::NEGATING) => inner,
+                Node::Or(inner) if !any && self.is(part, kind::NEGATING) => inner,
                 _ => continue,
             };
             let mut left = Vec::new();
@@ -245,18 +334,19 @@ impl<'a> Filters<'a> {
         while let Some(part) = parts.get(index).copied() {
             index += 1;
             let Node::Test(test, operand, values) = self.node(part) else { continue };
-            let merges =
-                if any { matches!(test, Test::OneOf | Test::ContainsAny) } else { test == Test::ContainsAll };
-            if !merges {
+            if !self.is(part, if any { kind::MERGES_IF_ANY } else { kind::MERGES_IF_ALL }) {
                 continue;
             }
-            let mut all = Vec::from(values);
+            let mut all = Vec::new();
             let mut kept = index;
             for position in index..parts.len() {
                 let Some(other) = parts.get(position).copied() else { break };
                 match self.node(other) {
-                    Node::Test(other, of, values) if other == test && of == operand => {
-                        all.extend_from_slice(values);
+                    Node::Test(other, of, more) if other == test && of == operand => {
+                        if all.is_empty() {
+                            all.extend_from_slice(values);
+                        }
+                        all.extend_from_slice(more);
                     }
                     _ => {
                         if let Some(place) = parts.get_mut(kept) {
@@ -282,7 +372,7 @@ impl<'a> Filters<'a> {
         while let Some(weak) = parts.get(index).copied() {
             index += 1;
             // Of thousands of parts only a few are such, and each is compared with all others.
-            if !matches!(self.node(weak), Node::Test(Test::Exists | Test::Readable, ..)) {
+            if !self.is(weak, kind::WEAK) {
                 continue;
             }
             let implies = |strong: u32| match (self.node(weak), self.node(strong)) {
@@ -309,16 +399,26 @@ impl<'a> Filters<'a> {
 
     /// The number of a node, the same for equal nodes.
     fn intern(&mut self, node: Node<'a>) -> u32 {
-        let slot = hash(&node) & 255;
+        let slot = hash(&node) % HASHES;
         let before = self.last.get(slot).copied().unwrap_or(0);
         let mut known = before;
         while let Some(entry) = self.entries.get(known as usize).filter(|_| known > NEVER) {
-            if entry.node == node {
+            if same(&entry.node, &node) {
                 return known;
             }
             known = entry.before;
         }
         let (mut size, mut depth) = (PART, 0);
+        let negating =
+            |parts: &[u32]| if self.kinds(parts) & kind::NEGATION != 0 { kind::NEGATING } else { 0 };
+        let kind = match &node {
+            Node::And(parts) | Node::Or(parts) => negating(parts),
+            Node::Not(_) => kind::NEGATION,
+            Node::Test(Test::OneOf | Test::ContainsAny, ..) => kind::MERGES_IF_ANY,
+            Node::Test(Test::ContainsAll, ..) => kind::MERGES_IF_ALL,
+            Node::Test(Test::Exists | Test::Readable, ..) => kind::WEAK,
+            _ => 0,
+        };
         let mut add = |index: &u32| {
             if let Some(entry) = self.entries.get(*index as usize) {
                 size = entry.size.saturating_add(size);
@@ -334,11 +434,23 @@ impl<'a> Filters<'a> {
             Node::Always | Node::Never => {}
         }
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { node, size, depth, before });
+        self.entries.push(Entry { node, kind, size, depth, before });
         if let Some(last) = self.last.get_mut(slot) {
             *last = index;
         }
         index
+    }
+}
+
+/// Whether two nodes are equal. Of the same list of groups there are often many tests.
+fn same(a: &Node<'_>, b: &Node<'_>) -> bool {
+    match (a, b) {
+        (Node::Test(test, operand, values), Node::Test(other, of, others))
+            if core::ptr::eq(*values, *others) =>
+        {
+            test == other && operand == of
+        }
+        (a, b) => a == b,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod fault;
 pub mod filter;
 pub mod like;
+pub mod narrow;
 mod op;
 pub mod program;
 pub mod request;

@@ -266,6 +266,10 @@ impl ColumnForm {
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
     bytes: &'a [u8],
+    /// What is read most: nodes, where texts are, and these.
+    nodes: &'a [[u8; 4 * width::NODE]],
+    texts: &'a [[u8; 8]],
+    content: &'a [u8],
 }
 
 impl<'a> Program<'a> {
@@ -274,15 +278,19 @@ impl<'a> Program<'a> {
     /// # Errors
     /// If they do not begin as a program does.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Fault<'a>> {
-        if bytes.starts_with(&MAGIC.to_le_bytes()) { Ok(Self { bytes }) } else { Err(Fault::Program) }
+        if !bytes.starts_with(&MAGIC.to_le_bytes()) {
+            return Err(Fault::Program);
+        }
+        let unread = Self { bytes, nodes: &[], texts: &[], content: &[] };
+        let [nodes, texts, content] =
+            [Section::Nodes, Section::Texts, Section::Bytes].map(|part| unread.section(part));
+        Ok(Self { bytes, nodes: nodes.as_chunks().0, texts: texts.as_chunks().0, content })
     }
 
     /// The bytes of a section.
     #[inline(never)]
     pub fn section(&self, section: Section) -> &'a [u8] {
-        let mut place = [0; 2];
-        words(self.bytes, 1 + 2 * section as usize, &mut place);
-        range(self.bytes, place)
+        range(self.bytes, words(self.bytes, 1 + 2 * section as usize))
     }
 
     /// How many records of `width` numbers a section has.
@@ -292,19 +300,18 @@ impl<'a> Program<'a> {
 
     /// Record `index` of a section with records of `N` numbers.
     pub fn record<const N: usize>(&self, section: Section, index: u32) -> [u32; N] {
-        let mut record = [0; N];
-        words(self.section(section), (index as usize).saturating_mul(N), &mut record);
-        record
+        words(self.section(section), (index as usize).saturating_mul(N))
     }
 
     fn slice(&self, section: Section, index: u32) -> &'a [u8] {
-        range(self.section(Section::Bytes), self.record(section, index))
+        range(self.content, self.record(section, index))
     }
 
     /// Text `index`.
     #[inline(never)]
     pub fn text(&self, index: u32) -> &'a str {
-        core::str::from_utf8(self.slice(Section::Texts, index)).unwrap_or_else(|_| damaged())
+        let Some(place) = self.texts.get(index as usize) else { damaged() };
+        core::str::from_utf8(range(self.content, numbers(place))).unwrap_or_else(|_| damaged())
     }
 
     /// Constant `index`.
@@ -329,7 +336,8 @@ impl<'a> Program<'a> {
     /// Node `index`.
     #[inline(never)]
     pub fn node(&self, index: u32) -> Node {
-        let [head, a, b, c] = self.record(Section::Nodes, index);
+        let Some(node) = self.nodes.get(index as usize) else { damaged() };
+        let [head, a, b, c] = numbers(node);
         let op = Op::from_code(head as u8).unwrap_or_else(|| damaged());
         Node { op, binding: Binding::from_code((head >> 16) as u16), a, b, c }
     }
@@ -436,15 +444,19 @@ impl Iterator for Numbers<'_> {
     }
 }
 
-/// Copies the numbers from number `start` of some bytes.
-fn words(bytes: &[u8], start: usize, out: &mut [u32]) {
-    let words = bytes.as_chunks::<4>().0.get(start..).unwrap_or_default();
-    if words.len() < out.len() {
-        damaged();
+/// The numbers from number `start` of some bytes.
+#[inline]
+fn words<const N: usize>(bytes: &[u8], start: usize) -> [u32; N] {
+    match bytes.as_chunks().0.get(start..).and_then(|words| words.first_chunk()) {
+        Some(words) => words.map(u32::from_le_bytes),
+        None => damaged(),
     }
-    for (number, bytes) in out.iter_mut().zip(words) {
-        *number = u32::from_le_bytes(*bytes);
-    }
+}
+
+/// The numbers that some bytes are.
+#[inline]
+fn numbers<const B: usize, const N: usize>(bytes: &[u8; B]) -> [u32; N] {
+    words(bytes, 0)
 }
 
 /// The bytes at an offset and with a size.

@@ -103,4 +103,10 @@ impl<P: Policy> batch::Guest for Exported<P> {
             batch.filter(prepared, &frame, |request, chunk| code(P::filter_chunk(request, chunk).as_ref()))
         })
     }
+
+    fn rewrite_prepared(prepared: u32, query: Query) -> Vec<u8> {
+        Self::with_batch(|batch| {
+            crate::batch::rewrite(&P::manifest(), &rewrite::<P>(batch.request(prepared)?, &query))
+        })
+    }
 }

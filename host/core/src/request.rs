@@ -1,6 +1,7 @@
 //! Requests: who asks, for whom, to do what. The JSON form follows OpenID AuthZEN 1.0.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -27,7 +28,8 @@ pub struct Request {
     actors: Vec<EntityUid>,
     action: EntityUid,
     context: Record,
-    entities: Entities,
+    /// Shared: a request is kept where it is asked for, and groups are most of it.
+    entities: Arc<Entities>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +107,7 @@ impl Request {
             action: EntityUid::new(ACTION_TYPE, action),
             context: Record::new(),
             // A single entity without parents cannot form a cycle.
-            entities: Entities::new([entity]).unwrap_or_default(),
+            entities: Entities::new([entity]).unwrap_or_default().into(),
         }
     }
 
@@ -296,7 +298,7 @@ impl RawRequest {
             actors,
             action: action_uid,
             context: read_record(&self.context),
-            entities: entities.close()?,
+            entities: entities.close()?.into(),
         };
         Ok((request, chunk))
     }
@@ -316,7 +318,7 @@ impl RawCedarRequest {
             actors: Vec::new(),
             action: self.action.0,
             context: read_record(&self.context),
-            entities: entities.close()?,
+            entities: entities.close()?.into(),
         };
         Ok((request, chunk))
     }

@@ -1,6 +1,7 @@
 //! Rewrites: how a policy narrows a search before it runs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -20,11 +21,11 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rewrite {
     /// Matches every chunk that the policy would allow, and possibly more.
-    pub filter: Filter,
+    pub filter: Arc<Filter>,
     /// Whether the filter matches only chunks that the policy would allow.
     pub exact: bool,
     /// Attributes that the filter gate will need.
-    pub needs: BTreeSet<Attribute>,
+    pub needs: Arc<BTreeSet<Attribute>>,
     /// Rules that failed for this request.
     pub errors: BTreeSet<PolicyError>,
     /// Rules that the filter says only in part.
@@ -35,9 +36,12 @@ impl Rewrite {
     /// The rewrite for a request in which `self` holds for one principal and `other` for another.
     #[must_use]
     pub fn intersect(mut self, other: Rewrite) -> Rewrite {
-        self.filter = Filter::and([self.filter, other.filter]);
+        self.filter = Filter::and([self.filter, other.filter].map(Arc::unwrap_or_clone)).into();
         self.exact = self.exact && other.exact;
-        self.needs.extend(other.needs);
+        // Mostly they are those of one policy.
+        if !Arc::ptr_eq(&self.needs, &other.needs) {
+            Arc::make_mut(&mut self.needs).extend(other.needs.iter().cloned());
+        }
         self.errors.extend(other.errors);
         self.partial.extend(other.partial);
         self
@@ -57,15 +61,15 @@ mod tests {
 
     fn exists(name: &str) -> (Attribute, Filter) {
         let attribute = Attribute { path: vec![name.to_owned()], declared: None };
-        (attribute.clone(), Filter::Test(Operand::Attribute(attribute), Test::Exists))
+        (attribute.clone(), Filter::Test(Operand::Attribute(attribute.into()), Test::Exists))
     }
 
     fn rewrite(name: &str, exact: bool) -> Rewrite {
         let (attribute, filter) = exists(name);
         Rewrite {
-            filter,
+            filter: filter.into(),
             exact,
-            needs: [attribute].into(),
+            needs: Arc::new([attribute].into()),
             errors: BTreeSet::new(),
             partial: [name.to_owned()].into(),
         }
@@ -74,7 +78,7 @@ mod tests {
     #[test]
     fn intersection_narrows_and_is_exact_only_if_both_are() {
         let both = rewrite("a", true).intersect(rewrite("b", true));
-        assert_eq!(both.filter, Filter::And(vec![exists("a").1, exists("b").1]));
+        assert_eq!(*both.filter, Filter::And(vec![exists("a").1, exists("b").1]));
         assert!(both.exact);
         assert_eq!(both.needs.len(), 2);
         assert!(!rewrite("a", false).intersect(rewrite("b", true)).exact);
@@ -91,10 +95,10 @@ mod tests {
 
     #[test]
     fn intersection_folds_constants() {
-        let with = |filter| Rewrite { filter, ..rewrite("a", true) };
-        assert_eq!(with(Filter::Never).intersect(rewrite("b", true)).filter, Filter::Never);
-        assert_eq!(rewrite("b", true).intersect(with(Filter::Never)).filter, Filter::Never);
-        assert_eq!(with(Filter::Always).intersect(rewrite("b", true)).filter, exists("b").1);
-        assert_eq!(with(Filter::Always).intersect(with(Filter::Always)).filter, Filter::Always);
+        let with = |filter| Rewrite { filter: Arc::new(filter), ..rewrite("a", true) };
+        assert_eq!(*with(Filter::Never).intersect(rewrite("b", true)).filter, Filter::Never);
+        assert_eq!(*rewrite("b", true).intersect(with(Filter::Never)).filter, Filter::Never);
+        assert_eq!(*with(Filter::Always).intersect(rewrite("b", true)).filter, exists("b").1);
+        assert_eq!(*with(Filter::Always).intersect(with(Filter::Always)).filter, Filter::Always);
     }
 }

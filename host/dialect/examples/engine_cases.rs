@@ -318,7 +318,7 @@ fn leaf(random: &mut Random) -> Filter {
             let declared = declared.filter(|_| random.admitted || random.columns || random.below(4) > 0);
             let attribute = attribute(path, declared);
             let test = attribute_test(random, attribute.declared.as_ref(), &list(values));
-            (Operand::Attribute(attribute), test)
+            (Operand::Attribute(attribute.into()), test)
         }
     };
     Filter::Test(operand, test)
@@ -361,15 +361,15 @@ fn scalar_test(random: &mut Random, value: impl Fn(&mut Random) -> Value) -> Tes
     match random.below(10) {
         0 => Test::Exists,
         1..5 => Test::Equals(value(random)),
-        _ => Test::OneOf(values(random, value)),
+        _ => Test::OneOf(values(random, value).into()),
     }
 }
 
 fn set_test(random: &mut Random, element: impl Fn(&mut Random) -> Value) -> Test {
     if random.below(3) == 0 {
-        Test::ContainsAll(values(random, element))
+        Test::ContainsAll(values(random, element).into())
     } else {
-        Test::ContainsAny(values(random, element))
+        Test::ContainsAny(values(random, element).into())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::Translation;
 /// is in it, also that.
 pub fn explain(rewrite: &Rewrite, native: Option<(&str, &Translation<Json>)>) -> String {
     let exact = rewrite.exact && native.is_none_or(|(_, translation)| translation.is_exact());
-    let mut text = match &rewrite.filter {
+    let mut text = match &*rewrite.filter {
         Filter::Always => "The search is not narrowed.\n".to_owned(),
         Filter::Never => "Nothing can be allowed, so there is nothing to search.\n".to_owned(),
         filter => format!("The search looks only at chunks where\n  {filter}\n"),

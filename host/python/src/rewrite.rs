@@ -53,13 +53,13 @@ impl Rewrite {
     /// Whether the filter matches everything.
     #[getter]
     fn always(&self) -> bool {
-        self.inner.filter == Filter::Always
+        *self.inner.filter == Filter::Always
     }
 
     /// Whether nothing can be allowed, so that there is nothing to search.
     #[getter]
     fn never(&self) -> bool {
-        self.inner.filter == Filter::Never
+        *self.inner.filter == Filter::Never
     }
 
     /// Paths of the attributes that the filter gate will need.

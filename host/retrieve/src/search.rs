@@ -1,5 +1,7 @@
 //! The search loop: rewrite, pull candidates, gate, until there are k or no more.
 
+use std::sync::Arc;
+
 use tamis_core::{Chunk, Decision, Filter, Query, Redaction, Request, request};
 use tamis_runtime::{Digest, Generation, PolicyHandle, Session};
 
@@ -118,12 +120,13 @@ pub fn search_with(
         examined: 0,
         denied: 0,
         exact: rewrite.exact,
-        filter: rewrite.filter.clone(),
+        filter: Filter::clone(&rewrite.filter),
         widened: Vec::new(),
         generation: generation.number(),
         digest: generation.policy().digest(),
     };
-    let filter = Filter::and(std::iter::once(rewrite.filter).chain(question.filter.cloned()));
+    let filter =
+        Filter::and(std::iter::once(Arc::unwrap_or_clone(rewrite.filter)).chain(question.filter.cloned()));
     // Nothing can match: the database is not even asked.
     if filter == Filter::Never {
         return Ok(found);

@@ -1,8 +1,9 @@
 //! Asking a policy's interface `batch`. What it answers is not trusted: every code is checked.
 
-use tamis_core::{InputError, Request, Row};
+use tamis_core::{InputError, Request, Rewrite, Row};
 
 use crate::coded::{Coded, Frame};
+use crate::contract::{self, Footprint, gates};
 use crate::error::Error;
 use crate::frame::{Coder, Column, Part, RequestBytes};
 use crate::instance::Instance;
@@ -81,6 +82,31 @@ impl Batch {
             Ok(())
         })?;
         Ok(Self { dictionaries: Dictionaries::None, prepared })
+    }
+
+    /// Narrows a search for everyone in the request.
+    ///
+    /// # Errors
+    /// If the policy fails, or its answer is no rewrite.
+    pub(crate) fn rewrite(
+        &self,
+        instance: &mut Instance,
+        query: &gates::Query,
+        footprint: &Footprint,
+    ) -> Result<Rewrite, Error> {
+        let (guest, store) = instance.batch()?;
+        let mut combined: Option<Rewrite> = None;
+        for prepared in &self.prepared {
+            limits::check_deadline(store)?;
+            let bytes = guest.call_rewrite_prepared(&mut *store, *prepared, query);
+            let bytes = bytes.map_err(|error| limits::blame(store, &error))?;
+            let rewrite = contract::read_rewrite(&bytes, footprint)?;
+            combined = Some(match combined {
+                None => rewrite,
+                Some(combined) => combined.intersect(rewrite),
+            });
+        }
+        combined.ok_or_else(|| Error::Host("a request without a subject".to_owned()))
     }
 
     /// Whether the instance can go on with chunks that are coded for this request. Otherwise it must make way for one that remembers

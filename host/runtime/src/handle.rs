@@ -225,7 +225,11 @@ fn load(
     if allowed(policy.filter(&stranger, &asked)?) != allowed(policy.explain(&stranger, &asked)?) {
         return Err(Error::Contract("it decides otherwise in a batch than on one chunk".to_owned()));
     }
-    policy.rewrite(&stranger, &Query { collection: String::new(), k: 1 })?;
+    let query = Query { collection: String::new(), k: 1 };
+    let rewrite = policy.rewrite(&stranger, &query)?;
+    if policy.has_batch() && rewrite != policy.session(&stranger).rewrite_typed(&query)? {
+        return Err(Error::Contract("it narrows a search otherwise for a prepared request".to_owned()));
+    }
     if let Some(test) = self_test {
         let result = catch_unwind(AssertUnwindSafe(|| test(&policy)));
         result.unwrap_or_else(|panic| Err(panic_message(panic))).map_err(Error::SelfTest)?;

@@ -12,7 +12,7 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::batch;
 use crate::coded::Coded;
-use crate::contract;
+use crate::contract::{self, Footprint};
 use crate::engine::Runtime;
 use crate::error::{Error, excerpt, panic_message};
 use crate::frame::{self, Column};
@@ -99,6 +99,8 @@ struct Shared {
     runtime: Runtime,
     exports: Exports,
     manifest: Manifest,
+    /// What positions in the footprint stand for.
+    footprint: Footprint,
     /// The columns of its frames, if it decides on batches.
     columns: Option<Vec<Column>>,
     digest: Digest,
@@ -147,6 +149,7 @@ impl Policy {
             shared: Arc::new(Shared {
                 runtime: runtime.clone(),
                 exports,
+                footprint: Footprint::new(&manifest.footprint),
                 manifest,
                 columns,
                 digest,
@@ -212,9 +215,10 @@ impl Policy {
     /// # Errors
     /// If the policy failed: then nothing may be searched.
     pub fn rewrite(&self, request: &Request, query: &Query) -> Result<Rewrite, Error> {
-        match self.rewrites().get(request, query) {
+        let digested = self.rewrites().digest(request);
+        match self.rewrites().get(digested, request, query) {
             Some(known) => Ok(known),
-            None => self.session(request).rewrite_anew(query),
+            None => self.session(request).rewrite_anew(digested, query),
         }
     }
 
@@ -284,6 +288,11 @@ impl Policy {
 
     pub(crate) fn rewrites(&self) -> &Rewrites {
         &self.shared.rewrites
+    }
+
+    /// What positions in its footprint stand for.
+    pub(crate) fn footprint(&self) -> &Footprint {
+        &self.shared.footprint
     }
 
     /// The columns of its frames.

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::instance::Instance;
 use crate::limits::{self, StoreState};
 use crate::policy::Policy;
+use crate::rewrites::Digested;
 
 /// A request, prepared in an instance of its own.
 ///
@@ -29,6 +30,8 @@ pub struct Session {
     requests: Vec<gates::Request>,
     /// The request for batches, until there is one, or if the policy has no such interface, `None`.
     batch: Option<Batch>,
+    /// What memory tells the request by, once it was looked for.
+    digested: Option<Digested>,
     /// The error that ended the session.
     ended: Option<Error>,
 }
@@ -61,6 +64,7 @@ impl Session {
             instance: None,
             requests: Vec::new(),
             batch: None,
+            digested: None,
             ended: None,
         }
     }
@@ -127,16 +131,24 @@ impl Session {
     /// # Errors
     /// If the policy failed: then nothing may be searched, and the session is over.
     pub fn rewrite(&mut self, query: &Query) -> Result<Rewrite, Error> {
-        match self.policy.rewrites().get(&self.request, query) {
+        let rewrites = self.policy.rewrites();
+        let digested = *self.digested.get_or_insert_with(|| rewrites.digest(&self.request));
+        match rewrites.get(digested, &self.request, query) {
             Some(known) if self.ended.is_none() => Ok(known),
-            _ => self.rewrite_anew(query),
+            _ => self.rewrite_anew(digested, query),
         }
     }
 
     /// As [`Session::rewrite`], of a policy that was not asked before; from now on it was.
-    pub(crate) fn rewrite_anew(&mut self, query: &Query) -> Result<Rewrite, Error> {
-        let rewrite = self.gate(|session| session.intersect_rewrites(query))?;
-        self.policy.rewrites().keep(&self.request, query, &rewrite);
+    pub(crate) fn rewrite_anew(&mut self, digested: Digested, query: &Query) -> Result<Rewrite, Error> {
+        let rewrite = self.gate(|session| {
+            if session.policy.has_batch() {
+                session.rewrite_prepared(query)
+            } else {
+                session.rewrite_typed(query)
+            }
+        })?;
+        self.policy.rewrites().keep(digested, &self.request, query, &rewrite);
         Ok(rewrite)
     }
 
@@ -306,8 +318,18 @@ impl Session {
         Ok(decision.unwrap_or_default())
     }
 
-    fn intersect_rewrites(&mut self, query: &Query) -> Result<Rewrite, Error> {
-        let query = gates::Query { collection: query.collection.clone(), k: query.k };
+    /// Asks in bytes, about the request that decisions are made for as well.
+    fn rewrite_prepared(&mut self, query: &Query) -> Result<Rewrite, Error> {
+        let batch = self.take_batch(|_| true)?;
+        let instance = instance(&self.policy, &mut self.instance)?;
+        let rewrite = batch.rewrite(instance, &contract::query(query), self.policy.footprint())?;
+        self.batch = Some(batch);
+        Ok(rewrite)
+    }
+
+    /// Asks in records.
+    pub(crate) fn rewrite_typed(&mut self, query: &Query) -> Result<Rewrite, Error> {
+        let query = contract::query(query);
         let rewrite = self.intersect(
             |gates, store, request| gates.call_rewrite_query(store, request, &query),
             contract::rewrite,

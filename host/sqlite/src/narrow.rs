@@ -63,7 +63,7 @@ fn assume(filter: &Filter, footprint: &[FootprintAttribute]) -> Filter {
         Filter::Or(parts) => Filter::or(all(parts)),
         Filter::Not(inner) => Filter::negate(assume(inner, footprint)),
         Filter::Test(Operand::Attribute(attribute), Test::Exists | Test::Readable)
-            if footprint.iter().any(|entry| !entry.optional && entry.attribute == *attribute) =>
+            if footprint.iter().any(|entry| !entry.optional && entry.attribute == **attribute) =>
         {
             Filter::Always
         }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn test(name: &str, test: Test) -> Filter {
-        Filter::Test(Operand::Attribute(attribute(name)), test)
+        Filter::Test(Operand::Attribute(attribute(name).into()), test)
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(assume(&filter, &footprint), expected);
         }
         let untyped = filter::Attribute { declared: None, ..attribute("tenant") };
-        let readable = Filter::Test(Operand::Attribute(untyped), Test::Readable);
+        let readable = Filter::Test(Operand::Attribute(untyped.into()), Test::Readable);
         assert_eq!(assume(&readable, &footprint), readable);
     }
 }

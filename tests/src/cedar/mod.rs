@@ -13,6 +13,7 @@ pub mod expression;
 pub mod features;
 pub mod generate;
 pub mod model;
+pub mod narrowed;
 pub mod oracle;
 pub mod ours;
 pub mod partial;

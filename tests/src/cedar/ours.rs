@@ -9,12 +9,14 @@ use tamis_core::request::KnownEntities;
 use tamis_core::value::Record;
 use tamis_core::{self as core, EntityUid, Filter, Request};
 use tamis_engine::batch::{Batch, verdict};
+use tamis_engine::fault::Fault;
 use tamis_engine::program::{ColumnInfo, Program, Source};
 use tamis_engine::request::{Entity, RawRequest};
-use tamis_engine::rewrite;
+use tamis_engine::rewrite::{self, Rewrite};
 use tamis_engine::typed::{self, Chunk, Decision};
 
 use super::case::Case;
+use super::narrowed::{self, Narrow};
 use super::oracle::{self, Verdict};
 
 /// The verdicts of our own compiler and engine.
@@ -184,6 +186,7 @@ impl<'a> Side<'a> {
         let completed = self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?;
         let rewrite = rewrite::rewrite(self.program, self.arena, self.arena.alloc(completed));
         let filter = super::rewrite::filter(&self.program, &rewrite)?;
+        self.compare_prepared(request, &rewrite, &filter)?;
         let (mut allowed, mut matched) = (0, 0);
         for chunk in chunks {
             let decision = self.alone(request, chunk)?;
@@ -199,6 +202,30 @@ impl<'a> Side<'a> {
             }
         }
         Ok(Narrowed { filter, exact: rewrite.exact, allowed, matched })
+    }
+
+    /// Compares a rewrite, and its filter as hosts have it, with what is answered for a prepared request.
+    fn compare_prepared(
+        &self,
+        request: &Request,
+        rewrite: &Rewrite<'_>,
+        filter: &Filter,
+    ) -> Result<(), String> {
+        let mut batch = Batch::new(self.program, self.arena);
+        let completed = self.request(request).complete(self.program, self.arena).map_err(|f| f.message())?;
+        let prepared = batch.prepare(completed);
+        let bytes = batch.rewrite(prepared, self.arena).map_err(|fault| fault.message())?;
+        let found = narrowed::read(&bytes, self.footprint)?;
+        let rule = |rule: u32| self.program.text(self.program.rule(rule).id).to_owned();
+        let failed = |(failed, fault): &(u32, Fault<'_>)| (rule(*failed), fault.message());
+        let expected = Narrow {
+            exact: rewrite.exact,
+            needs: self.footprint.iter().map(|entry| entry.attribute.clone()).collect(),
+            errors: rewrite.faults.iter().map(failed).collect(),
+            partial: rewrite.partial.iter().map(|partial| rule(*partial)).collect(),
+            filter: filter.clone(),
+        };
+        if found == expected { Ok(()) } else { Err(format!("prepared {found:?}, otherwise {expected:?}")) }
     }
 
     /// A frame of chunks. Every value is a new entry of its dictionary: `sent` says how many entries there were before.

@@ -47,7 +47,7 @@ fn operand_of(program: &Program<'_>, operand: filter::Operand) -> Result<Operand
                 "" => None,
                 text => Some(text.parse().map_err(|error: core::types::TypeError| error.to_string())?),
             };
-            Operand::Attribute(Attribute { path: vec![program.text(info.name).to_owned()], declared })
+            Operand::Attribute(Attribute { path: vec![program.text(info.name).to_owned()], declared }.into())
         }
         filter::Operand::Field(node) => {
             let (_, declared) = program.path(node).ok_or("a field that is none")?;
@@ -62,7 +62,7 @@ fn operand_of(program: &Program<'_>, operand: filter::Operand) -> Result<Operand
                 "" => None,
                 text => Some(text.parse().map_err(|error: core::types::TypeError| error.to_string())?),
             };
-            Operand::Attribute(Attribute { path, declared })
+            Operand::Attribute(Attribute { path, declared }.into())
         }
         filter::Operand::EntityType => Operand::EntityType,
         filter::Operand::Id => Operand::Id,
@@ -80,9 +80,12 @@ fn test(kind: filter::Test, mut values: Vec<core::Value>) -> Result<Test, String
         filter::Test::LessOrEqual => compare(Comparison::LessOrEqual)?,
         filter::Test::Greater => compare(Comparison::Greater)?,
         filter::Test::GreaterOrEqual => compare(Comparison::GreaterOrEqual)?,
-        filter::Test::OneOf => Test::OneOf(values),
-        filter::Test::ContainsAny => Test::ContainsAny(values),
-        filter::Test::ContainsAll => Test::ContainsAll(values),
+        filter::Test::OneOf => match <[_; 1]>::try_from(values) {
+            Ok([value]) => Test::Equals(value),
+            Err(values) => Test::OneOf(values.into()),
+        },
+        filter::Test::ContainsAny => Test::ContainsAny(values.into()),
+        filter::Test::ContainsAll => Test::ContainsAll(values.into()),
         filter::Test::StartsWith => match values.as_slice() {
             [core::Value::String(prefix)] => Test::StartsWith(prefix.clone()),
             _ => return Err(format!("a prefix that is none: {values:?}")),

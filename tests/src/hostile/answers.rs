@@ -250,3 +250,65 @@ pub mod value {
         case(10, text(reason))
     }
 }
+
+/// What `rewrite-prepared` answers, valid or not.
+pub mod bytes {
+    use tamis_contract::frame::{Writer, tag};
+    use tamis_contract::rewrite::{node, operand};
+
+    /// The node that matches everything.
+    pub const ALWAYS: &[u8] = &[node::ALWAYS];
+
+    /// What stands in front of the nodes: inexact, needing nothing, nothing failed, nothing partial.
+    pub const HEAD: [u8; 13] = [0; 13];
+
+    /// A rewrite whose filter has these nodes.
+    pub fn rewrite<N: AsRef<[u8]>>(nodes: &[N]) -> Vec<u8> {
+        rewrite_with(&HEAD, nodes)
+    }
+
+    /// A rewrite whose filter has these nodes, with what stands in front of them.
+    pub fn rewrite_with<N: AsRef<[u8]>>(head: &[u8], nodes: &[N]) -> Vec<u8> {
+        let mut writer = Writer { bytes: head.to_vec() };
+        writer.size(nodes.len());
+        nodes.iter().for_each(|node| writer.bytes.extend(node.as_ref()));
+        writer.bytes
+    }
+
+    /// Any byte, then numbers.
+    pub fn numbers(tag: u8, numbers: &[u32]) -> Vec<u8> {
+        let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+        std::iter::once(tag).chain(numbers).collect()
+    }
+
+    /// A node of that kind with these parts: `and` or `or`.
+    pub fn parts(tag: u8, parts: &[u32]) -> Vec<u8> {
+        numbers(tag, &[&[u32::try_from(parts.len()).unwrap()], parts].concat())
+    }
+
+    /// A test of an operand, and what follows.
+    pub fn test(tag: u8, operand: &[u8], rest: &[u8]) -> Vec<u8> {
+        [&[tag], operand, rest].concat()
+    }
+
+    /// A test of the chunk's id.
+    pub fn of_id(tag: u8, rest: &[u8]) -> Vec<u8> {
+        test(tag, &[operand::ID], rest)
+    }
+
+    /// An attribute that is not named by its position.
+    pub fn attribute(path: &[&str], declared: &str) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.head(operand::ATTRIBUTE, path.len());
+        path.iter().for_each(|name| writer.text(name));
+        writer.text(declared);
+        writer.bytes
+    }
+
+    /// A text as a value.
+    pub fn text(text: &str) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.tagged_text(tag::TEXT, text);
+        writer.bytes
+    }
+}

@@ -48,7 +48,8 @@ pub struct Module {
     pub batch: Option<Batch>,
 }
 
-/// The interface `batch`. A body can also call `$codes`, which takes how many and which and returns the address of so many codes.
+/// The interface `batch`. A body can also call `$codes`, which takes how many and which and returns the address of so many codes, and
+/// use the globals `$columns` and `$narrowed`.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Body of `columns`, which returns the address of a list.
@@ -57,8 +58,12 @@ pub struct Batch {
     pub prepare: &'static str,
     /// Body of `filter-chunks`, which returns the address of codes; it can use the locals `$prepared`, `$frame` and `$size`.
     pub filter_chunks: &'static str,
+    /// Body of `rewrite-prepared`, which returns the address of a list of bytes; it can use the local `$prepared`.
+    pub rewrite_prepared: &'static str,
     /// At `$columns`: see [`answers::column`].
     pub wanted: Vec<Abi>,
+    /// At `$narrowed`: see [`answers::bytes`].
+    pub rewrite: Vec<u8>,
 }
 
 impl Batch {
@@ -68,15 +73,20 @@ impl Batch {
             columns: "(global.get $columns)",
             prepare: "(i32.load (local.get $request))",
             filter_chunks: "(call $codes (i32.load (local.get $frame)) (i32.const 1))",
+            rewrite_prepared: "(global.get $narrowed)",
             wanted: vec![],
+            rewrite: answers::bytes::rewrite(&[answers::bytes::ALWAYS]),
         }
     }
 
     /// Everything that the interface exports.
-    fn text(&self, columns: u32) -> String {
-        let Self { columns: body, prepare, filter_chunks, .. } = self;
+    fn text(&self, memory: &mut Memory) -> String {
+        let Self { columns: body, prepare, filter_chunks, rewrite_prepared, wanted, rewrite } = self;
+        let columns = memory.place(&Abi::List(wanted.clone()));
+        let narrowed = memory.place(&Abi::List(rewrite.iter().map(|byte| Abi::U8(*byte)).collect()));
         format!(
             r#"(global $columns i32 (i32.const {columns}))
+            (global $narrowed i32 (i32.const {narrowed}))
             (func $codes (param $count i32) (param $code i32) (result i32)
                 (local $at i32)
                 (local.set $at (global.get $heap))
@@ -90,7 +100,10 @@ impl Batch {
                 {prepare})
             (func (export "tamis:policy/batch@0.1.0#filter-chunks")
                 (param $prepared i32) (param $frame i32) (param $size i32) (result i32)
-                {filter_chunks})"#
+                {filter_chunks})
+            (func (export "tamis:policy/batch@0.1.0#rewrite-prepared")
+                (param $prepared i32) (param $collection i32) (param $size i32) (param $k i32) (result i32)
+                {rewrite_prepared})"#
         )
     }
 }
@@ -154,9 +167,7 @@ impl Module {
         let allow = memory.place(&self.decision.abi());
         let deny = memory.place(&Decision::deny().abi());
         let rewrite = memory.place(&self.rewrite.abi());
-        let batch =
-            self.batch.as_ref().map(|batch| batch.text(memory.place(&Abi::List(batch.wanted.clone()))));
-        let batch = batch.unwrap_or_default();
+        let batch = self.batch.as_ref().map(|batch| batch.text(&mut memory)).unwrap_or_default();
         let unused = memory.bytes().len();
         let pages = self.pages + unused.div_ceil(1 << 16);
         let data: String = memory.bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -188,10 +199,22 @@ impl Module {
     }
 }
 
+/// `component` without the interface `batch`: its module, as one of the world `policy`.
+pub fn without_batch(component: &[u8]) -> Vec<u8> {
+    let mut module = first_module(component);
+    let mut resolve = wit_parser::Resolve::default();
+    let contract = include_str!("../../../wit/policy.wit");
+    let package = resolve.push_str("policy.wit", contract).unwrap();
+    let world = resolve.select_world(&[package], Some("policy")).unwrap();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
+    wit_component::ComponentEncoder::default().module(&module).and_then(|encoder| encoder.encode()).unwrap()
+}
+
 /// `component` with `count` instances of a core module beside its own, which nothing uses.
 pub fn with_instances(component: &[u8], module: &str, count: u8) -> Vec<u8> {
     let module = wat::parse_str(module).unwrap();
-    let index = sections(component).iter().filter(|id| **id == CORE_MODULE).count();
+    let index = sections(component).iter().filter(|(id, _)| *id == CORE_MODULE).count();
     let mut bytes = component.to_vec();
     append_section(&mut bytes, CORE_MODULE, &module);
     // How many; then for each: instantiate (0) which module, with how many arguments (0).
@@ -207,16 +230,21 @@ const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
 const CORE_INSTANCE: u8 = 2;
 
-/// The ids of a component's sections.
-fn sections(component: &[u8]) -> Vec<u8> {
-    let (mut ids, mut rest) = (Vec::new(), &component[8..]);
+/// A component's sections: their ids and what they hold.
+fn sections(component: &[u8]) -> Vec<(u8, &[u8])> {
+    let (mut sections, mut rest) = (Vec::new(), &component[8..]);
     while let [id, after @ ..] = rest {
         let digits = after.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
         let size = after[..digits].iter().rev().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
-        ids.push(*id);
+        sections.push((*id, &after[digits..digits + size]));
         rest = &after[digits + size..];
     }
-    ids
+    sections
+}
+
+/// The module that a component is made of; behind it are adapters.
+fn first_module(component: &[u8]) -> Vec<u8> {
+    sections(component).into_iter().find(|(id, _)| *id == CORE_MODULE).unwrap().1.to_vec()
 }
 
 fn append_section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {

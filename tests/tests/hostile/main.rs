@@ -9,6 +9,7 @@ mod batch;
 mod bytes;
 mod isolation;
 mod manifest;
+mod prepared;
 mod resources;
 mod rewrite;
 mod swap;

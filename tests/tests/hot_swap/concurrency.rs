@@ -37,7 +37,7 @@ fn read_while(swapping: &AtomicBool, handle: &PolicyHandle) -> Seen {
         note(generation, digest, decider(&value));
 
         let Answer { generation, digest, value } = handle.rewrite(&request, &query).unwrap();
-        assert_eq!(value.filter, filter_of(generation), "policy n is generation n");
+        assert_eq!(*value.filter, filter_of(generation), "policy n is generation n");
         note(generation, digest, generation);
 
         let Answer { generation, digest, value } = handle.admit(&request, &chunks[..2]).unwrap();

@@ -42,7 +42,7 @@ fn allows(number: u64) -> bool {
 /// The filter of `policy(number)`.
 fn filter_of(number: u64) -> Filter {
     let attribute = Attribute { path: vec!["policy".to_owned()], declared: Some("String".parse().unwrap()) };
-    Filter::Test(Operand::Attribute(attribute), Test::Equals(Value::String(name(number))))
+    Filter::Test(Operand::Attribute(attribute.into()), Test::Equals(Value::String(name(number))))
 }
 
 /// Which policy decided, if all decisions are those of one.
@@ -76,11 +76,11 @@ fn query() -> Query {
 fn a_session_goes_on_with_the_generation_it_began_with() {
     let handle = handle(1);
     let mut session = handle.current().policy().session(&bob());
-    assert_eq!(session.rewrite(&query()).unwrap().filter, filter_of(1));
+    assert_eq!(*session.rewrite(&query()).unwrap().filter, filter_of(1));
 
     handle.replace(&policy(2)).unwrap();
     assert_eq!(decider(&session.filter(&chunks(5)).unwrap()), 1);
-    assert_eq!(session.rewrite(&query()).unwrap().filter, filter_of(1));
+    assert_eq!(*session.rewrite(&query()).unwrap().filter, filter_of(1));
     assert_eq!(decider(&handle.filter(&bob(), &chunks(5)).unwrap().value), 2);
 
     handle.replace(&policy(3)).unwrap();

@@ -53,7 +53,7 @@ fn explained(source: &impl VectorSource, handle: &PolicyHandle, request: &Reques
 
 fn compare(name: &str, comparison: Comparison, bound: Value) -> Filter {
     let attribute = Attribute { path: vec![name.to_owned()], declared: None };
-    Filter::Test(Operand::Attribute(attribute), Test::Compare(comparison, bound))
+    Filter::Test(Operand::Attribute(attribute.into()), Test::Compare(comparison, bound))
 }
 
 // ---- the budget ----

@@ -142,7 +142,7 @@ fn check(store: &Store, handle: &PolicyHandle, chunks: &[Chunk], filter: &Filter
 fn filter() -> BoxedStrategy<Filter> {
     let test = || {
         generate::attribute_test()
-            .prop_map(|(attribute, test)| Filter::Test(Operand::Attribute(attribute), test))
+            .prop_map(|(attribute, test)| Filter::Test(Operand::Attribute(attribute.into()), test))
     };
     prop_oneof![
         generate::filter(),
@@ -188,7 +188,7 @@ fn what_was_made_for_a_test_is_found_among_many() {
             // Half of these replace what the batch before was made for.
             put(&mut database.borrow_mut().store, &chunks);
             for (index, ((attribute, test), _)) in batch.into_iter().enumerate() {
-                let filter = Filter::Test(Operand::Attribute(attribute), test);
+                let filter = Filter::Test(Operand::Attribute(attribute.into()), test);
                 check(&database.borrow().store, &handle, &chunks, &filter)?;
                 seen.set(seen.get() + 1);
                 hits.set(hits.get() + usize::from(filter.matches(&chunks[index])));
@@ -243,7 +243,7 @@ fn what_a_policy_allows_is_found_by_terms() {
 
 fn of_tenant(tenant: &str) -> Filter {
     let attribute = Attribute { path: vec!["tenant".to_owned()], declared: Some(Type::String) };
-    Filter::Test(Operand::Attribute(attribute), Test::Equals(Value::String(tenant.to_owned())))
+    Filter::Test(Operand::Attribute(attribute.into()), Test::Equals(Value::String(tenant.to_owned())))
 }
 
 #[test]

@@ -17,30 +17,14 @@ pub(super) fn filter<'a>(
     filters: &Filters<'a>,
     root: u32,
 ) -> abi::Filter<'a> {
-    // A node refers to lower numbers only, so one pass down finds what is reached, and one up writes it.
-    let mut places = alloc::vec![u32::MAX; root as usize + 1];
-    let reach = |places: &mut Vec<u32>, index: u32| {
-        if let Some(place) = places.get_mut(index as usize) {
-            *place = 0;
-        }
-    };
-    reach(&mut places, root);
-    for index in (0..=root).rev() {
-        if places.get(index as usize) == Some(&0) {
-            match filters.node(index) {
-                Node::And(parts) | Node::Or(parts) => parts.iter().for_each(|part| reach(&mut places, *part)),
-                Node::Not(part) => reach(&mut places, part),
-                _ => {}
-            }
-        }
-    }
+    let (places, _) = filters.places(root);
     let mut answer = Answer { arena, values: Vec::new(), operands: Vec::new() };
     let mut nodes = Vec::new();
     for index in 0..=root {
-        if places.get(index as usize) != Some(&0) {
+        let placed = |index: &u32| places.get(*index as usize).copied().unwrap_or(u32::MAX);
+        if placed(&index) == u32::MAX {
             continue;
         }
-        let placed = |index: &u32| places.get(*index as usize).copied().unwrap_or(u32::MAX);
         let node = match filters.node(index) {
             Node::Always => abi::Node::Always,
             Node::Never => abi::Node::Never,
@@ -49,9 +33,6 @@ pub(super) fn filter<'a>(
             Node::Not(part) => abi::Node::Not(placed(&part)),
             Node::Test(test, operand, values) => answer.test(test, operand, values),
         };
-        if let Some(place) = places.get_mut(index as usize) {
-            *place = nodes.len() as u32;
-        }
         nodes.push(node);
     }
     let operands = list(arena, &answer.operands, |operand| match operand {

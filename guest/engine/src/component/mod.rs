@@ -65,6 +65,14 @@ extern "C" fn filter_chunks(prepared: u32, frame: *const u8, size: usize) -> *co
     memory::answer((&*memory::call().alloc_slice_copy(&codes)).into())
 }
 
+/// Of the query, a text and a number, nothing matters.
+#[unsafe(export_name = "tamis:policy/batch@0.1.0#rewrite-prepared")]
+extern "C" fn rewrite_prepared(prepared: u32, _: *const u8, _: usize, _: u32) -> *const List<'static, u8> {
+    let (_, batch) = batch();
+    let bytes = batch.rewrite(prepared, memory::call()).unwrap_or_else(|_| damaged());
+    memory::answer((&*memory::call().alloc_slice_copy(&bytes)).into())
+}
+
 fn batch() -> (&'static Bump, &'static mut Batch<'static>) {
     place::batch(|arena| Batch::new(program(), arena))
 }

@@ -7,6 +7,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod write;
 
 use bumpalo::Bump;
 use tamis_contract::frame::{self, Column, Form, FrameError, Reader};
@@ -16,6 +17,7 @@ use crate::bindings::tamis::policy::batch;
 use crate::bindings::tamis::policy::gates::{Chunk, Decision, EntityUid, Field, Manifest, Request};
 use crate::error::Error;
 use tree::Tree;
+pub(crate) use write::rewrite;
 
 /// Bits of the code that answers for a chunk.
 const ALLOW: u8 = 1;
@@ -99,6 +101,14 @@ impl Batch {
         let number = u32::try_from(self.requests.len()).map_err(|_| FrameError)?;
         self.requests.push(read::request(bytes)?);
         Ok(number)
+    }
+
+    /// The request that was prepared under this number.
+    ///
+    /// # Errors
+    /// If none was.
+    pub(crate) fn request(&self, prepared: u32) -> Result<&Request, FrameError> {
+        self.requests.get(prepared as usize).ok_or(FrameError)
     }
 
     /// Decides on every row of a frame.

@@ -187,7 +187,7 @@ impl Members<'_> {
             }
             Some(_) => return Err(InputError::new(format!("{}.type", self.place), "is not a string")),
         };
-        Ok(Operand::Attribute(Attribute { path, declared }))
+        Ok(Operand::Attribute(Attribute { path, declared }.into()))
     }
 
     fn finish(self) -> Result<(), InputError> {
@@ -246,9 +246,9 @@ fn read_test(op: &str, members: &mut Members<'_>) -> Result<Test, InputError> {
         "exists" => Ok(Test::Exists),
         "readable" => Ok(Test::Readable),
         "equals" => Ok(Test::Equals(members.value()?)),
-        "one-of" => Ok(Test::OneOf(members.values()?)),
-        "contains-any" => Ok(Test::ContainsAny(members.values()?)),
-        "contains-all" => Ok(Test::ContainsAll(members.values()?)),
+        "one-of" => Ok(Test::OneOf(members.values()?.into())),
+        "contains-any" => Ok(Test::ContainsAny(members.values()?.into())),
+        "contains-all" => Ok(Test::ContainsAll(members.values()?.into())),
         "starts-with" => match members.value()? {
             Value::String(prefix) => Ok(Test::StartsWith(prefix)),
             _ => Err(InputError::new(format!("{}.value", members.place), "is not a string")),

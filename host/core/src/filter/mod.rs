@@ -4,6 +4,8 @@ mod evaluate;
 mod json;
 mod text;
 
+use std::sync::Arc;
+
 use crate::decision::Path;
 use crate::types::Type;
 use crate::value::Value;
@@ -39,8 +41,8 @@ pub struct Attribute {
 /// What a test looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
-    /// An attribute of the chunk.
-    Attribute(Attribute),
+    /// An attribute of the chunk. Policies test the same few again and again.
+    Attribute(Arc<Attribute>),
     /// The chunk's entity type, as a text.
     EntityType,
     /// The chunk's own uid, as an entity.
@@ -58,14 +60,14 @@ pub enum Test {
     Readable,
     /// The operand equals the value.
     Equals(Value),
-    /// The operand equals one of the values.
-    OneOf(Vec<Value>),
+    /// The operand equals one of the values. Many tests of one filter may share them: the groups of a user, say.
+    OneOf(Arc<[Value]>),
     /// The operand compares like this with the value.
     Compare(Comparison, Value),
     /// The operand is a set that holds at least one of the values.
-    ContainsAny(Vec<Value>),
+    ContainsAny(Arc<[Value]>),
     /// The operand is a set that holds every one of the values.
-    ContainsAll(Vec<Value>),
+    ContainsAll(Arc<[Value]>),
     /// The operand is a text that begins with this one.
     StartsWith(String),
 }
@@ -161,7 +163,7 @@ mod tests {
         use Filter::{Always, And, Never, Not, Or};
         let test = |name: &str| {
             let attribute = Attribute { path: vec![name.to_owned()], declared: None };
-            Filter::Test(Operand::Attribute(attribute), Test::Exists)
+            Filter::Test(Operand::Attribute(attribute.into()), Test::Exists)
         };
         let (a, b, c) = (test("a"), test("b"), test("c"));
         for (built, expected) in [

@@ -220,7 +220,7 @@ fn counted(gated: &Gated<'_>) -> Result<Answer, Refusal> {
     let query = tamis_core::Query { collection: gated.collection.name.clone(), k: 1 };
     let rewrite = gated.generation.policy().rewrite(gated.request, &query)?;
     let said = Some(gated.said(true)?);
-    if rewrite.filter == tamis_core::Filter::Never {
+    if *rewrite.filter == tamis_core::Filter::Never {
         return Ok(Answer::result(json!({"count": 0}), said));
     }
     let filter = all([gated.language.translate(&rewrite.filter).native]);

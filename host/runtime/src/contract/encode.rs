@@ -6,7 +6,7 @@ use tamis_core::entity::Entity;
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::metadata;
 use tamis_core::value::Record;
-use tamis_core::{Chunk, EntityUid, Request, Value};
+use tamis_core::{Chunk, EntityUid, Query, Request, Value};
 
 use super::gates;
 use crate::error::Error;
@@ -37,6 +37,11 @@ pub(crate) fn requests(request: &Request) -> Result<Vec<gates::Request>, Error> 
         values: arena.values.clone(),
     };
     Ok(std::iter::once(subject).chain(actors.iter().copied()).map(for_principal).collect())
+}
+
+/// What is about to be searched.
+pub(crate) fn query(query: &Query) -> gates::Query {
+    gates::Query { collection: query.collection.clone(), k: query.k }
 }
 
 /// The chunk, reduced to the attributes in `footprint`.

@@ -2,9 +2,15 @@
 
 mod decode;
 mod encode;
+mod filter;
+mod rewrite;
+mod tree;
 
 pub(crate) use decode::{decision, manifest, rewrite};
-pub(crate) use encode::{chunk, requests};
+pub(crate) use encode::{chunk, query, requests};
+pub(crate) use rewrite::{Footprint, read_rewrite};
+
+use crate::error::{Error, excerpt};
 
 #[allow(missing_docs, unreachable_pub, dead_code, clippy::all)]
 mod generated {
@@ -12,3 +18,7 @@ mod generated {
 }
 
 pub(crate) use generated::exports::tamis::policy::{batch, gates};
+
+fn broken(message: impl Into<String>) -> Error {
+    Error::Contract(excerpt(&message.into()))
+}

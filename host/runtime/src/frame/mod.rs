@@ -16,6 +16,8 @@ use tamis_core::{InputError, Row};
 use column::{Cells, Size};
 pub(crate) use layout::{Column, columns};
 use rows::Rows;
+#[cfg(test)]
+pub(crate) use tests::example as documented;
 pub(crate) use value::RequestBytes;
 
 /// Chunks in one frame at most. A call costs as much as coding some ten chunks, so more in one frame save nothing; with 4096 the

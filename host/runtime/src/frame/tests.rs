@@ -332,7 +332,7 @@ fn what_a_policy_is_told_little_of_takes_the_room_that_the_host_needs_for_it() {
 }
 
 /// The bytes of an example in `FRAME.md`: hexadecimal, then two spaces and what they say.
-fn example(number: usize) -> Vec<u8> {
+pub(crate) fn example(number: usize) -> Vec<u8> {
     let text = include_str!("../../../../wit/FRAME.md");
     let block = text.split("```hex\n").nth(number).unwrap().split("```").next().unwrap();
     let digits =
