@@ -30,6 +30,15 @@ impl UserFilter {
         reader.filter(&json, &[], 0)?;
         Ok(Self { json, tested: reader.tested })
     }
+
+    /// What this and another one match.
+    pub(super) fn and(&self, other: Option<&Self>) -> Self {
+        let Some(other) = other else { return self.clone() };
+        Self {
+            json: all([self.json.clone(), other.json.clone()]),
+            tested: self.tested.union(&other.tested).cloned().collect(),
+        }
+    }
 }
 
 /// What all of these match: those of the policy first, and nothing beside them.

@@ -38,7 +38,19 @@ pub(super) struct Stage {
 impl Stage {
     /// Reads the members that every stage has.
     pub(super) fn read(members: &mut Members) -> Result<Self, Refusal> {
-        Self::read_at(members, 0, &mut 0)
+        let mut stage = Self::read_at(members, 0, &mut 0)?;
+        stage.hand_down();
+        Ok(stage)
+    }
+
+    /// Puts the filter of each stage into those below, where Qdrant applies it as well: so what it asks about is asked there.
+    fn hand_down(&mut self) {
+        for stage in &mut self.prefetch {
+            if let Some(filter) = &self.filter {
+                stage.filter = Some(filter.and(stage.filter.as_ref()));
+            }
+            stage.hand_down();
+        }
     }
 
     fn read_at(members: &mut Members, depth: usize, stages: &mut usize) -> Result<Self, Refusal> {
@@ -205,18 +217,21 @@ mod tests {
         .unwrap();
         let policy = json!({"must": [{"key": "p"}]});
         let body = stage.body(&policy, 5, 2, false);
+        // As Qdrant itself does, a filter is handed down to what is below.
+        let above = json!({"must_not": []});
+        let below = json!({"must": [above, {"should": [{"has_id": [1]}]}]});
         assert_eq!(
             body,
             json!({
                 "prefetch": [
-                    {"query": [0.5], "filter": {"must": [policy, {"should": [{"has_id": [1]}]}]}, "limit": 7, "params": {"hnsw_ef": 256}},
+                    {"query": [0.5], "filter": {"must": [policy, below]}, "limit": 7, "params": {"hnsw_ef": 256}},
                     {
-                        "prefetch": [{"query": [0.1], "filter": {"must": [policy]}, "limit": 10, "params": {"hnsw_ef": 256}}],
-                        "query": [0.2], "using": "b", "filter": {"must": [policy]}, "limit": 10, "params": {"hnsw_ef": 256},
+                        "prefetch": [{"query": [0.1], "filter": {"must": [policy, above]}, "limit": 10, "params": {"hnsw_ef": 256}}],
+                        "query": [0.2], "using": "b", "filter": {"must": [policy, above]}, "limit": 10, "params": {"hnsw_ef": 256},
                     },
                 ],
                 "query": {"fusion": "rrf"},
-                "filter": {"must": [policy, {"must_not": []}]},
+                "filter": {"must": [policy, above]},
                 "limit": 5,
                 "offset": 2,
             })
