@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use tamis_dialect::Fields;
 
+use crate::error::Error;
+
 /// What the gateway is told.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -206,14 +208,14 @@ impl Config {
     ///
     /// # Errors
     /// With the file, the line and the column.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| located(&name.to_string(), &text, &error))?;
-        config.check().map_err(|(table, message)| {
-            let line = line_of_table(&text, table);
-            anyhow::anyhow!("{name}:{line}: {message}")
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: name.clone(), source })?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| located(&name, &text, &error))?;
+        config.check().map_err(|(table, message)| Error::Config {
+            place: format!("{name}:{}", line_of_table(&text, table)),
+            message,
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths = [
@@ -276,12 +278,12 @@ impl Config {
 }
 
 /// An error of TOML with its file, line and column.
-fn located(name: &str, text: &str, error: &toml::de::Error) -> anyhow::Error {
+fn located(name: &str, text: &str, error: &toml::de::Error) -> Error {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
-    anyhow::anyhow!("{name}:{line}:{column}: {}", error.message().trim())
+    Error::Config { place: format!("{name}:{line}:{column}"), message: error.message().trim().to_owned() }
 }
 
 /// The line of a table's header.

@@ -15,8 +15,9 @@ use tamis_runtime::{PolicyHandle, Watch};
 use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, Refusal};
-use crate::config::{Config, Kind, Limits};
+use crate::config::{Config, Kind, Limits, UpstreamConfig};
 use crate::database::{Call, Database};
+use crate::error::Error;
 use crate::identity::Verifier;
 use crate::keys::secret;
 use crate::metrics::Metrics;
@@ -54,24 +55,26 @@ impl Gateway {
     ///
     /// # Errors
     /// With the file, or the variable, and what is wrong with it.
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let told = |message: String| anyhow::anyhow!(message);
+    pub fn new(config: &Config) -> Result<Self, Error> {
         let handle = Arc::new(policy::load(&config.policy)?);
-        let verifier = Verifier::new(&config.tokens).map_err(told)?;
-        let key = secret(config.upstream.api_key_env.as_deref(), config.upstream.api_key_file.as_deref())
-            .map_err(told)?;
+        let verifier = Verifier::new(&config.tokens).map_err(Error::Secret)?;
+        let UpstreamConfig { url, api_key_env, api_key_file, timeout, kind } = &config.upstream;
+        let key = secret(api_key_env.as_deref(), api_key_file.as_deref()).map_err(Error::Secret)?;
         let key = key.map(|(key, place)| {
-            let mut value = HeaderValue::from_str(&key).map_err(|error| told(format!("{place}: {error}")))?;
+            let value = HeaderValue::from_str(&key);
+            let mut value = value.map_err(|error| Error::Secret(format!("{place}: {error}")))?;
             value.set_sensitive(true);
-            Ok::<_, anyhow::Error>(value)
+            Ok::<_, Error>(value)
         });
-        let upstream =
-            Upstream::new(&config.upstream.url, key.transpose()?, config.upstream.timeout).map_err(told)?;
+        let upstream = Upstream::new(url, key.transpose()?, *timeout).map_err(Error::Upstream)?;
         let metrics = Arc::new(Metrics::default());
-        let database = match config.upstream.kind {
+        let database = match kind {
             Kind::Qdrant => Qdrant::new(upstream, &config.collections, &config.limits, Arc::clone(&metrics)),
         };
-        let watch = policy::watch(&handle, &config.policy)?;
+        let watch = policy::watch(&handle, &config.policy).map_err(|source| {
+            let path = config.policy.path.display().to_string();
+            Error::Policy { path, source }
+        })?;
         Ok(Self {
             database: Box::new(database),
             verifier,

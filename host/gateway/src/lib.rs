@@ -11,6 +11,7 @@
 mod answer;
 mod config;
 mod database;
+mod error;
 mod gateway;
 mod identity;
 mod keys;
@@ -23,5 +24,6 @@ mod server;
 mod upstream;
 
 pub use config::{AgentConfig, Collection, Config, Kind, Limits, PolicyConfig, TokenConfig, UpstreamConfig};
+pub use error::Error;
 pub use gateway::Gateway;
 pub use server::serve;

@@ -12,13 +12,13 @@ use crate::config::PolicyConfig;
 ///
 /// # Errors
 /// If it cannot be read, compiled or loaded.
-pub(crate) fn load(config: &PolicyConfig) -> anyhow::Result<PolicyHandle> {
-    let named = |error: &dyn std::fmt::Display| anyhow::anyhow!("{}: {error}", config.path.display());
-    let bytes = std::fs::read(&config.path).map_err(|error| named(&error))?;
-    let bytes = prepare(&config.path, config.schema.as_deref(), bytes).map_err(|error| named(&error))?;
+pub(crate) fn load(config: &PolicyConfig) -> Result<PolicyHandle, crate::Error> {
+    let path = || config.path.display().to_string();
+    let bytes = std::fs::read(&config.path).map_err(|source| crate::Error::Read { path: path(), source })?;
     let limits = Limits { deadline: config.deadline, ..Limits::default() };
-    let runtime = Runtime::shared().map_err(|error| named(&error))?;
-    PolicyHandle::new(&runtime, &bytes, limits).map_err(|error| named(&error))
+    let handle = prepare(&config.path, config.schema.as_deref(), bytes)
+        .and_then(|bytes| PolicyHandle::new(&Runtime::shared()?, &bytes, limits));
+    handle.map_err(|source| crate::Error::Policy { path: path(), source })
 }
 
 /// Replaces the policy whenever its file changes, as long as this is kept.
