@@ -1,5 +1,7 @@
 //! The configuration: a file in TOML. Whatever is wrong is said with the line that it is in.
 
+mod member;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use tamis_dialect::Fields;
 
+use self::member::{
+    agent, algorithm, collections, five_seconds, group, groups, half_a_second, line_of_table, located,
+    milliseconds, one_or_more, text, user,
+};
 use crate::error::Error;
 
 /// What the gateway is told.
@@ -275,93 +281,4 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// An error of TOML with its file, line and column.
-fn located(name: &str, text: &str, error: &toml::de::Error) -> Error {
-    let at = error.span().map_or(0, |span| span.start);
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
-    Error::Config { place: format!("{name}:{line}:{column}"), message: error.message().trim().to_owned() }
-}
-
-/// The line of a table's header.
-fn line_of_table(text: &str, table: &str) -> usize {
-    let header = |line: &str| line.trim().trim_matches(['[', ']']) == table && line.trim().starts_with('[');
-    text.lines().position(header).map_or(1, |line| line + 1)
-}
-
-/// Collections, of names that a path of a URL takes as they are.
-fn collections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Collection>, D::Error> {
-    let collections = BTreeMap::<String, Collection>::deserialize(deserializer)?;
-    if collections.is_empty() {
-        return Err(D::Error::custom("no collection is listed, so none would exist"));
-    }
-    match collections.keys().find(|name| !crate::route::is_plain(name)) {
-        None => Ok(collections),
-        Some(name) => Err(D::Error::custom(format!(
-            "the collection's name `{name}` has other characters than letters, digits, `-`, `_`, `.` and `~`"
-        ))),
-    }
-}
-
-fn algorithm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    match name.as_str() {
-        "HS256" => Ok(Algorithm::HS256),
-        "RS256" => Ok(Algorithm::RS256),
-        "ES256" => Ok(Algorithm::ES256),
-        "EdDSA" => Ok(Algorithm::EdDSA),
-        _ => Err(D::Error::custom(format!("`{name}` is none of HS256, RS256, ES256 and EdDSA"))),
-    }
-}
-
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    match u64::deserialize(deserializer)? {
-        0 => Err(D::Error::custom("nothing is done in no time")),
-        milliseconds => Ok(Duration::from_millis(milliseconds)),
-    }
-}
-
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Raw {
-        One(String),
-        More(Vec<String>),
-    }
-
-    Ok(match Raw::deserialize(deserializer)? {
-        Raw::One(name) => vec![name],
-        Raw::More(names) => names,
-    })
-}
-
-fn five_seconds() -> Duration {
-    Duration::from_secs(5)
-}
-
-fn half_a_second() -> Duration {
-    Duration::from_millis(500)
-}
-
-fn text() -> String {
-    "text".to_owned()
-}
-
-fn groups() -> Vec<String> {
-    vec!["groups".to_owned()]
-}
-
-fn user() -> String {
-    "User".to_owned()
-}
-
-fn agent() -> String {
-    "Agent".to_owned()
-}
-
-fn group() -> String {
-    "Group".to_owned()
 }
