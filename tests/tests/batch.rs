@@ -312,10 +312,28 @@ fn metadata_that_is_no_json_is_an_error() {
 #[test]
 fn chunks_coded_for_another_policy_are_refused() {
     let coded = load("clearance").code(&[document("1", "acme", 0, &["analyst"])]).unwrap();
-    assert_eq!((coded.len(), coded.is_empty()), (1, false));
     let mut session = load("company").session(&user("bob", "acme", 1, &["analyst"]));
     let error = session.filter_coded(&coded).unwrap_err();
     assert!(error.to_string().contains("coded for another policy"), "{error}");
+}
+
+#[test]
+fn chunks_that_were_coded_apart_have_codes_of_their_own() {
+    // The same codes mean other values in the second.
+    let policy = load("clearance");
+    let (acme, globex) = (document("a", "acme", 0, &["analyst"]), document("g", "globex", 0, &["analyst"]));
+    let first = policy.code(&[acme.clone(), globex.clone()]).unwrap();
+    let second = policy.code(&[globex, acme.clone(), acme]).unwrap();
+    assert_eq!((first.len(), first.is_empty()), (2, false));
+    assert!(policy.code(&[] as &[Chunk]).unwrap().is_empty());
+    let mut session = policy.session(&user("bob", "acme", 1, &["analyst"]));
+    for _ in 0..2 {
+        let [allow, deny] = [Verdict::Allow, Verdict::Deny];
+        assert_eq!(session.filter_coded(&first).unwrap(), [allow, deny]);
+        assert_eq!(session.filter_coded(&second).unwrap(), [deny, allow, allow]);
+        // What is a copy of the handle only is the same.
+        assert_eq!(session.filter_coded(&second.clone()).unwrap(), [deny, allow, allow]);
+    }
 }
 
 #[test]
