@@ -9,7 +9,7 @@
 //! | `terms` | what chunks hold, to find those that a filter can match |
 //!
 //! What the policy's filter can match is looked up in `terms`, or the filter is tested over `chunks`; either reaches sqlite-vec and FTS5 before they
-//! rank, or, where the filter matches much, what they rank best is tested until there is enough ([`reach`], [`nearest`], [`matching`]). So k is never
+//! rank, or, where the filter matches much, what they rank best is tested until there is enough ([`reach`], [`nearest`], [`candidates`]). So k is never
 //! starved by a selective filter.
 
 mod candidates;
@@ -167,8 +167,10 @@ impl VectorSource for Store {
             Parameter::Real(number) => SqlValue::Real(number),
         });
         let condition = Condition { sql: native.text, parameters: parameters.collect(), cover };
-        let view =
-            View { snapshot, path: &self.path, condition: (*filter != Filter::Always).then_some(condition) };
+        let count = "SELECT coalesce(max(rowid), 0) FROM chunks";
+        let rows = snapshot.query_row(count, [], |row| row.get(0)).map_err(Error::sqlite(&self.path))?;
+        let condition = (*filter != Filter::Always).then_some(condition);
+        let view = View { snapshot, path: &self.path, rows, condition };
         Ok(Opened { candidates: candidates::open(view, by)?, widened })
     }
 }
@@ -177,6 +179,8 @@ impl VectorSource for Store {
 struct View<'a> {
     snapshot: rusqlite::Transaction<'a>,
     path: &'a str,
+    /// How many rows there are. They are numbered from 1 without gaps: a chunk goes only when another takes its place.
+    rows: i64,
     /// `None` if everything matches.
     condition: Option<Condition>,
 }

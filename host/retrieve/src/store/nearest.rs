@@ -112,7 +112,7 @@ impl Nearest {
         }
         let matching = self.matching.as_deref();
         let reach = self.given.len().saturating_add(wanted);
-        if reach > MAX_NEAREST || matching.map_or(Ok(false), |rows| reach::is_little(view, rows.len()))? {
+        if reach > MAX_NEAREST || matching.is_some_and(|rows| reach::is_little(view, rows.len())) {
             self.stage = Stage::End;
             return self.each(view, matching);
         }

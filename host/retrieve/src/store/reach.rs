@@ -17,7 +17,7 @@ pub(super) fn covered(view: &View<'_>) -> Result<Option<Vec<i64>>, Error> {
     let Some(cover) = view.condition.as_ref().and_then(|condition| condition.cover.as_ref()) else {
         return Ok(None);
     };
-    let most = little(view)?;
+    let most = little(view);
     let rows = view.sqlite(terms::rows(&view.snapshot, cover, most))?;
     if let Some(rows) = &rows {
         tracing::debug!(way = "terms", rows = rows.len(), most, "what can match was looked up");
@@ -27,11 +27,10 @@ pub(super) fn covered(view: &View<'_>) -> Result<Option<Vec<i64>>, Error> {
 
 /// Of how many rows so many are likely to match as are `wanted`; `None` if these would be too many.
 pub(super) fn guess(view: &View<'_>, wanted: usize) -> Result<Option<usize>, Error> {
-    let last = last(view)?;
-    if view.condition.is_none() || last <= SMALL {
+    if view.condition.is_none() || view.rows <= SMALL {
         return Ok(None);
     }
-    let sample: Vec<i64> = (1..=SAMPLE).map(|part| last * part / SAMPLE).collect();
+    let sample: Vec<i64> = (1..=SAMPLE).map(|part| view.rows * part / SAMPLE).collect();
     let matching = view.matching(Some(&sample))?.len();
     // Half as many again, as what is near may match less often.
     let count = wanted.saturating_mul(sample.len() * 3).checked_div(matching * 2);
@@ -43,15 +42,10 @@ pub(super) fn guess(view: &View<'_>, wanted: usize) -> Result<Option<usize>, Err
 }
 
 /// Whether so many rows are little of all.
-pub(super) fn is_little(view: &View<'_>, rows: usize) -> Result<bool, Error> {
-    Ok(rows <= little(view)?)
+pub(super) fn is_little(view: &View<'_>, rows: usize) -> bool {
+    rows <= little(view)
 }
 
-fn little(view: &View<'_>) -> Result<usize, Error> {
-    Ok(usize::try_from(last(view)?).unwrap_or(0) / LITTLE)
-}
-
-/// The number of the last row. They are numbered from 1 without gaps: a chunk goes only when another takes its place.
-fn last(view: &View<'_>) -> Result<i64, Error> {
-    view.sqlite(view.snapshot.query_row("SELECT coalesce(max(rowid), 0) FROM chunks", [], |row| row.get(0)))
+fn little(view: &View<'_>) -> usize {
+    usize::try_from(view.rows).unwrap_or(0) / LITTLE
 }
