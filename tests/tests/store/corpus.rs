@@ -1,7 +1,7 @@
 //! What these tests share: stores, chunks with vectors, and exact answers computed apart from the code under test.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use tamis_core::{Chunk, Filter, Request};
@@ -9,6 +9,21 @@ use tamis_retrieve::{By, Error, Found, IndexReport, Opened, Store, VectorSource}
 use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::{document, example, patient, user};
 use tempfile::TempDir;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What the store logs about how it finds things, while something is done.
+pub(crate) fn log_of(action: impl FnOnce()) -> String {
+    let (mut logged, writer) = std::io::pipe().unwrap();
+    let reading = std::thread::spawn(move || std::io::read_to_string(&mut logged).unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_ansi(false)
+        .with_writer(Arc::new(writer));
+    let guard = subscriber.set_default();
+    action();
+    drop(guard);
+    reading.join().unwrap()
+}
 
 /// A store in a folder of its own.
 pub(crate) struct Database {

@@ -3,8 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -16,9 +14,8 @@ use tamis_core::{Chunk, Filter, Request, Type, Value, normal};
 use tamis_retrieve::{By, Question, Store, VectorSource, search};
 use tamis_runtime::{PolicyHandle, Runtime};
 use tamis_tests::{generate, patient, rewriting};
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::corpus::{Database, ids, placed, ranked, vectors};
+use crate::corpus::{Database, ids, log_of, placed, ranked, vectors};
 
 const QUERY: &[f32] = &[1.0, 0.5, -0.5, 0.2];
 
@@ -59,35 +56,11 @@ fn put(store: &mut Store, chunks: &[Chunk]) {
     transaction.commit().unwrap();
 }
 
-/// What the store said of its ways meanwhile, and how often it said each.
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Said {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Said {
-    fn while_doing(action: impl FnOnce()) -> BTreeMap<&'static str, usize> {
-        let said = Self::default();
-        let writer = said.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-            .with_ansi(false)
-            .with_writer(move || writer.clone());
-        let guard = subscriber.set_default();
-        action();
-        drop(guard);
-        let text = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
-        let ways = [r#"way="terms""#, r#"way="sample""#, r#"way="metadata""#];
-        ways.map(|way| (way, text.matches(way).count())).into()
-    }
+/// How often the store took each of its ways meanwhile.
+fn ways(action: impl FnOnce()) -> BTreeMap<&'static str, usize> {
+    let said = log_of(action);
+    let ways = [r#"way="terms""#, r#"way="sample""#, r#"way="metadata""#];
+    ways.map(|way| (way, said.matches(way).count())).into()
 }
 
 /// Asserts that searches narrowed by `filter` find all that it matches and nothing else, nearest first, and the first ten of these.
@@ -161,7 +134,7 @@ fn whatever_the_way_what_matches_is_found() {
     let large = complete((0..COPIES).flat_map(|_| base.clone()));
     let small = complete(base);
     let (large_store, small_store) = (stored(&large), stored(&small));
-    let said = Said::while_doing(|| {
+    let said = ways(|| {
         generate::hold(300, filter(), |filter| {
             check(&large_store.store, &handle, &large, &filter)?;
             check(&small_store.store, &handle, &small, &filter)
@@ -178,7 +151,7 @@ fn what_was_made_for_a_test_is_found_among_many() {
     let others = generate::chunks(200);
     let database = RefCell::new(Database::new());
     let [hits, seen] = [const { Cell::new(0_usize) }; 2];
-    let said = Said::while_doing(|| {
+    let said = ways(|| {
         let batch = prop::collection::vec((generate::attribute_test(), generate::aim()), 20);
         generate::hold(20, batch, |batch| {
             let aimed = batch.iter().enumerate().map(|(index, ((attribute, test), aim))| {
@@ -210,7 +183,7 @@ fn what_a_policy_allows_is_found_by_terms() {
     let chunks = complete(lines.chain(bare));
     let database = RefCell::new(stored(&chunks));
     let [narrowed, denied] = [const { Cell::new(0_usize) }; 2];
-    let said = Said::while_doing(|| {
+    let said = ways(|| {
         generate::hold(100, (rewriting::policies(), rewriting::request()), |(policies, request)| {
             let handle = serving(&policies, Some(rewriting::SCHEMA));
             let request = Request::from_json(&request.to_string()).unwrap();
@@ -289,7 +262,7 @@ fn what_is_found_by_terms_is_of_one_state() {
         .collect();
     for by in [By::Vector(QUERY), By::Text("word")] {
         let database = stored(&chunks);
-        let said = Said::while_doing(|| {
+        let said = ways(|| {
             let find = || database.store.open(by, &of_tenant("few")).unwrap().candidates;
             let mut opened = find();
             let mut found = opened.next_page(3).unwrap();

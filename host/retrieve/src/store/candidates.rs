@@ -2,7 +2,6 @@
 
 use std::collections::{BinaryHeap, VecDeque};
 
-use rusqlite::params_from_iter;
 use serde_json::json;
 
 use super::nearest::{Nearest, Part};
@@ -35,10 +34,7 @@ fn scores(view: &View<'_>, words: &str) -> Result<Part, Error> {
     let among = if rows.is_some() { " AND +rowid IN (SELECT value FROM json_each(?))" } else { "" };
     let sql = format!("SELECT rowid, rank FROM words WHERE words MATCH ?{among}");
     let parameters = std::iter::once(words.to_owned()).chain(rows.map(|rows| json!(rows).to_string()));
-    let found = view.snapshot.prepare_cached(&sql).and_then(|mut query| {
-        query.query_map(params_from_iter(parameters), Ranked::read)?.collect::<Result<Vec<_>, _>>()
-    });
-    Ok(Part { rows: view.sqlite(found)?, tested: view.condition.is_none() })
+    Ok(Part { rows: Ranked::all(view, &sql, parameters)?, tested: view.condition.is_none() })
 }
 
 /// Ranked rows, of which those that the filter does not match are left out on the way: they are tested best first, in blocks that grow.

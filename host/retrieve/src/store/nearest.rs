@@ -11,7 +11,6 @@
 
 use std::collections::HashSet;
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value as SqlValue;
 use serde_json::json;
 use tamis_core::chunk::check_vector;
@@ -130,9 +129,7 @@ impl Nearest {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let parameters = [SqlValue::Blob(self.vector.clone()), SqlValue::Integer(count)];
         let rows = among.map(|rows| SqlValue::Text(json!(rows).to_string()));
-        view.sqlite(view.snapshot.prepare_cached(&sql).and_then(|mut query| {
-            query.query_map(params_from_iter(parameters.into_iter().chain(rows)), Ranked::read)?.collect()
-        }))
+        Ranked::all(view, &sql, parameters.into_iter().chain(rows))
     }
 
     /// All rows, or those among these, by computing every distance.
@@ -141,8 +138,6 @@ impl Nearest {
         let sql = format!("SELECT row, vec_distance_cosine(embedding, ?) FROM embeddings{condition}");
         let vector = std::iter::once(SqlValue::Blob(self.vector.clone()));
         let rows = among.map(|rows| SqlValue::Text(json!(rows).to_string()));
-        view.sqlite(view.snapshot.prepare_cached(&sql).and_then(|mut query| {
-            query.query_map(params_from_iter(vector.chain(rows)), Ranked::read)?.collect()
-        }))
+        Ranked::all(view, &sql, vector.chain(rows))
     }
 }

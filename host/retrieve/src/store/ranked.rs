@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::Row;
+use rusqlite::{Row, ToSql, params_from_iter};
+
+use super::View;
+use crate::error::Error;
 
 /// A row and how far it is from what was asked. The greatest is the best.
 #[derive(Clone, Copy)]
@@ -12,9 +15,19 @@ pub(super) struct Ranked {
 }
 
 impl Ranked {
-    /// Out of a query for the row and its distance.
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { row: row.get(0)?, distance: row.get(1)? })
+    /// What a query for rows and their distances finds.
+    pub(super) fn all<P: ToSql>(
+        view: &View<'_>,
+        sql: &str,
+        parameters: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Self>, Error> {
+        let read = |row: &Row<'_>| Ok(Self { row: row.get(0)?, distance: row.get(1)? });
+        let found = view.snapshot.prepare_cached(sql).and_then(|mut query| {
+            query.query_map(params_from_iter(parameters), read)?.collect::<Result<Vec<_>, _>>()
+        });
+        let found = view.sqlite(found)?;
+        tracing::debug!(ranked = found.len(), "rows were ranked");
+        Ok(found)
     }
 }
 
