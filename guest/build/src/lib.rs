@@ -1,7 +1,7 @@
 //! From a policy crate, or any core module that implements the contract, to a policy component.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
@@ -96,47 +96,66 @@ fn look(module: &[u8]) -> Result<(bool, bool), wasmparser::BinaryReaderError> {
 /// # Errors
 /// If cargo cannot be run or fails, if the crate is not a `cdylib`, or as [`componentize`].
 pub fn build_crate(directory: &Path) -> Result<Vec<u8>, BuildError> {
-    let program = std::env::var("TAMIS_CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let run_error = |source| BuildError::Run { program: program.clone(), source };
-    let directory = directory.canonicalize().map_err(run_error)?;
-    let mut command = Command::new(&program);
-    if let Ok(compiler) = std::env::var("TAMIS_RUSTC") {
-        command.env("RUSTC", compiler);
-    }
-    // Set by a cargo that runs us; they would pin the toolchain of the host for the policy.
-    for inherited in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS"] {
-        command.env_remove(inherited);
-    }
-    let output = command
-        .args([
-            "build",
-            "--release",
-            "--lib",
-            "--target",
-            TARGET,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
-        .current_dir(&directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&directory))
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(run_error)?;
-    if !output.status.success() {
-        return Err(BuildError::Cargo(directory));
-    }
-    let path = built_module(&output.stdout).ok_or(BuildError::NoModule(directory))?;
+    let cargo = Cargo::new(directory)?;
+    let root = cargo.run(&["locate-project", "--workspace", "--message-format", "plain"], "")?;
+    let root = String::from_utf8_lossy(&root);
+    let root = Path::new(root.trim_end()).parent().unwrap_or(&cargo.directory);
+    let build = ["build", "--release", "--lib", "--target", TARGET, "--message-format"];
+    let output = cargo.run(&[&build[..], &["json-render-diagnostics"]].concat(), &flags(root))?;
+    let path = built_module(&output).ok_or(BuildError::NoModule(cargo.directory))?;
     let module = std::fs::read(&path).map_err(|source| BuildError::Read { path, source })?;
     componentize(&module)
 }
 
-/// Compiler flags that keep this machine's paths out of panic messages.
-fn flags(directory: &Path) -> String {
+/// Cargo as it builds policies.
+struct Cargo {
+    program: String,
+    /// Where it runs.
+    directory: PathBuf,
+}
+
+impl Cargo {
+    fn new(directory: &Path) -> Result<Self, BuildError> {
+        let program = std::env::var("TAMIS_CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        match directory.canonicalize() {
+            Ok(directory) => Ok(Self { program, directory }),
+            Err(source) => Err(BuildError::Run { program, source }),
+        }
+    }
+
+    /// What it writes to standard output.
+    fn run(&self, arguments: &[&str], flags: &str) -> Result<Vec<u8>, BuildError> {
+        let mut command = Command::new(&self.program);
+        if let Ok(compiler) = std::env::var("TAMIS_RUSTC") {
+            command.env("RUSTC", compiler);
+        }
+        // Set by a cargo that runs us; they would pin the toolchain of the host for the policy.
+        for inherited in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS"] {
+            command.env_remove(inherited);
+        }
+        let output = command
+            .args(arguments)
+            .current_dir(&self.directory)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|source| BuildError::Run { program: self.program.clone(), source })?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(BuildError::Cargo(self.directory.clone()))
+        }
+    }
+}
+
+/// Compiler flags that keep this machine's paths out of panic messages. They are the same for all crates of a workspace, so that one does
+/// not build the dependencies of another anew.
+fn flags(workspace: &Path) -> String {
     let home = std::env::var("CARGO_HOME").ok().map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    let mut flags = vec![format!("--remap-path-prefix={}=policy", directory.display())];
-    // The SDK lies outside the policy's own folder when it is a path dependency.
-    for (depth, ancestor) in directory.ancestors().skip(1).take(3).enumerate() {
+    let mut flags = vec![format!("--remap-path-prefix={}=policy", workspace.display())];
+    // The SDK lies outside of it when it is a path dependency.
+    for (depth, ancestor) in workspace.ancestors().skip(1).take(3).enumerate() {
         if ancestor.parent().is_some() {
             flags.insert(0, format!("--remap-path-prefix={}=up{}", ancestor.display(), depth + 1));
         }

@@ -99,6 +99,27 @@ fn a_valid_rewrite_is_read() {
 }
 
 #[test]
+fn every_test_is_the_one_that_it_says() {
+    let list = [&1_u32.to_le_bytes()[..], TRUE].concat();
+    let tests = [
+        (node::EXISTS, &[][..], json!({"op": "exists", "on": "id"})),
+        (node::READABLE, &[], json!({"op": "readable", "on": "id"})),
+        (node::EQUALS, TRUE, json!({"op": "equals", "on": "id", "value": true})),
+        (node::LESS, TRUE, json!({"op": "less", "on": "id", "value": true})),
+        (node::LESS_OR_EQUAL, TRUE, json!({"op": "less-or-equal", "on": "id", "value": true})),
+        (node::GREATER, TRUE, json!({"op": "greater", "on": "id", "value": true})),
+        (node::GREATER_OR_EQUAL, TRUE, json!({"op": "greater-or-equal", "on": "id", "value": true})),
+        (node::ONE_OF, &list, json!({"op": "one-of", "on": "id", "values": [true]})),
+        (node::CONTAINS_ANY, &list, json!({"op": "contains-any", "on": "id", "values": [true]})),
+        (node::CONTAINS_ALL, &list, json!({"op": "contains-all", "on": "id", "values": [true]})),
+        (node::STARTS_WITH, &text("a"), json!({"op": "starts-with", "on": "id", "value": "a"})),
+    ];
+    for (tag, rest, expected) in tests {
+        assert_eq!(answer(rewrite(&[of_id(tag, rest)])).unwrap().to_json()["filter"], expected);
+    }
+}
+
+#[test]
 fn an_answer_is_exactly_a_rewrite() {
     let whole = rewrite(&[of_id(node::EQUALS, &text("x"))]);
     answer(whole.clone()).unwrap();
