@@ -59,6 +59,20 @@ fn what_its_bytes_show_is_what_it_says_of_itself() {
     }
 }
 
+/// What a component in it would import, or show, is not its own.
+#[test]
+fn what_is_shown_is_of_the_whole() {
+    let outline = |text: &str| Outline::of(&wat::parse_str(text).unwrap()).unwrap();
+    let inner = r#"(import "inner" (func)) (@custom "tamis:manifest" "inner")"#;
+    let own = r#"(import "own" (func)) (@custom "tamis:manifest" "own")"#;
+    let none = Outline { manifest: None, imports: vec![] };
+    assert_eq!(outline(&format!("(component (component {inner}))")), none);
+    assert_eq!(outline(r#"(component (core module (@custom "tamis:manifest" "inner")))"#), none);
+    let both = Outline { manifest: Some("own".to_owned()), imports: vec!["own".to_owned()] };
+    assert_eq!(outline(&format!("(component {own} (component {inner}))")), both);
+    assert_eq!(outline(&format!("(component (component {inner}) {own})")), both);
+}
+
 /// The compiler and the host spell a record in ways of their own.
 #[test]
 fn types_of_records_are_shown_as_they_are_said() {
