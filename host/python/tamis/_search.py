@@ -104,8 +104,7 @@ def widen(
     Raises `InputError` for a `k` of 0 or beyond 10 000 and for a request to store, and whatever the gate raises. Nothing is handed out then.
     """
     check_k(k)
-    if session.request.action == "index":
-        raise InputError("request: action: it is `index`, which is to store; a search wants one to read, `retrieve`")
+    _check_reads(session)
     if budget < 1:
         raise InputError(f"the budget is {budget}; it must be at least 1")
     exact = exact and rewrite.exact
@@ -174,8 +173,18 @@ def _say_why(session: Session, first: object | None) -> None:
         _log.warning("nothing passed the gate, and of the first candidate it says: %s", why)
 
 
+def _check_reads(session: Session) -> None:
+    """Refuses a request to store: what one may store is not what one may read."""
+    if session.request.action == "index":
+        raise InputError("request: action: it is `index`, which is to store; what is read wants another, `retrieve`")
+
+
 def decide(session: Session, chunks: Sequence[object | None]) -> list[Decision | None]:
-    """The decisions on chunks, by position. None, which is no chunk, gets none."""
+    """The decisions on chunks that are to be read, by position. None, which is no chunk, gets none.
+
+    Raises `InputError` for a request to store, and whatever the session raises.
+    """
+    _check_reads(session)
     readable = [chunk for chunk in chunks if chunk is not None]
     decisions = session.decide(readable) if readable else []
     if len(decisions) != len(readable):

@@ -140,6 +140,22 @@ def test_without_a_request_nothing_is_searched(policy: tamis.Policy) -> None:
     assert store.searches == 0
 
 
+def test_the_permission_to_store_is_none_to_read() -> None:
+    policy = tamis.Policy.compile("""permit(principal, action == Action::"index", resource);""")
+    loader = tamis.Request({**BOB, "action": {"name": "index"}})
+    store = in_memory(DOCUMENTS, Path())
+    config = {"configurable": {"tamis_request": loader}}
+    found = store.similarity_search(QUESTION)
+    for read in (
+        lambda: TamisRetriever(store=store, policy=policy).invoke(QUESTION, config),
+        lambda: TamisGate(retriever=store.as_retriever(), policy=policy).invoke(QUESTION, config),
+        lambda: TamisCompressor(policy=policy, request=loader).compress_documents(found, QUESTION),
+        lambda: filter_documents(policy, found, loader),
+    ):
+        with pytest.raises(tamis.InputError, match="`index`"):
+            read()
+
+
 def test_a_request_reaches_every_path(retriever: TamisRetriever, policy: tamis.Policy) -> None:
     gate = TamisGate(retriever=in_memory(DOCUMENTS, Path()).as_retriever(search_kwargs={"k": 62}), policy=policy)
     for runnable in (retriever, gate, RunnableLambda(lambda question: question) | retriever):

@@ -76,6 +76,15 @@ async def test_nobody_asks_and_nothing_is_searched(policy: tamis.Policy, name: s
             await called
 
 
+@pytest.mark.parametrize("name", ["retrieve", "_aretrieve", "query", "aquery", "postprocess_nodes"])
+async def test_the_permission_to_store_is_none_to_read(name: str) -> None:
+    policy = tamis.Policy.compile("""permit(principal, action == Action::"index", resource);""")
+    with tamis.acting({**BOB, "action": {"name": "index"}}), pytest.raises(tamis.InputError, match="`index`"):
+        called = entries(policy)[name]()
+        if hasattr(called, "__await__"):
+            await called
+
+
 async def test_the_innermost_request_asks(policy: tamis.Policy) -> None:
     retriever = TamisRetriever(index(SimpleVectorStore()).as_retriever(similarity_top_k=5), policy)
     with tamis.acting(ALICE):
