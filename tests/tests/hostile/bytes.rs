@@ -117,6 +117,21 @@ fn a_component_with_imports_is_refused_and_all_are_named() {
     }
 }
 
+/// Proposals that wasmtime takes by itself, and no policy needs.
+#[test]
+fn what_policies_do_not_need_is_off() {
+    for (module, message) in [
+        ("(memory i64 1)", "memory64 must be enabled"),
+        ("(memory 1) (memory 1)", "multiple memories"),
+        ("(memory 1 1 shared)", "threads must be enabled"),
+        ("(type (struct))", "gc"),
+        ("(tag)", "exceptions proposal not enabled"),
+    ] {
+        let bytes = component(&format!("(component (core module {module}))"));
+        assert_load_refused(bytes, patient(), "artifact", message);
+    }
+}
+
 #[test]
 fn size_is_limited() {
     let good = Module::good().component();
