@@ -192,3 +192,30 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(host)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, MetadataKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_tells_is_a_change_once_it_is_done() {
+        let of = Change::of;
+        assert!(of(EventKind::Access(AccessKind::Close(AccessMode::Write))) == Some(Change::Done));
+        for read in [AccessKind::Read, AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read)]
+        {
+            assert!(of(EventKind::Access(read)).is_none());
+        }
+        let writing = if cfg!(target_os = "linux") { Change::Writing } else { Change::Done };
+        assert!(of(EventKind::Modify(ModifyKind::Data(DataChange::Any))) == Some(writing));
+        for done in [
+            EventKind::Any,
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+            EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)),
+        ] {
+            assert!(of(done) == Some(Change::Done));
+        }
+    }
+}
