@@ -6,6 +6,9 @@ use tamis_core::decision::Path;
 use super::key;
 use crate::answer::Refusal;
 
+/// Keys of one choice: each is looked for in each point that is shown.
+const MAX_KEYS: usize = 256;
+
 /// Which members of payloads a client wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -56,6 +59,9 @@ impl Wanted {
 }
 
 fn paths(keys: &[Json]) -> Result<Vec<Path>, Refusal> {
+    if keys.len() > MAX_KEYS {
+        return Err(Refusal::too_much(format!("`with_payload` has more than {MAX_KEYS} keys")));
+    }
     let path = |key: &Json| {
         let key = key.as_str().ok_or_else(|| Refusal::bad("`with_payload` has a key that is no text"))?;
         // Whether it is an element or all of them, the whole array would be meant by what follows.
@@ -138,6 +144,20 @@ mod tests {
             [json!(1), json!([1]), json!({"include": ["a"], "exclude": []}), json!({}), json!(["a[0]"])]
         {
             assert!(Wanted::read(Some(bad.clone()), Wanted::Nothing).is_err(), "{bad}");
+        }
+    }
+
+    /// Millions of keys fit in a body, and would be looked for in every member of every point.
+    #[test]
+    fn a_choice_has_so_many_keys() {
+        let keys = |count| vec!["a"; count];
+        for (choice, taken) in [
+            (json!(keys(MAX_KEYS)), true),
+            (json!(keys(MAX_KEYS + 1)), false),
+            (json!({"include": keys(MAX_KEYS + 1)}), false),
+            (json!({"exclude": keys(MAX_KEYS + 1)}), false),
+        ] {
+            assert_eq!(Wanted::read(Some(choice), Wanted::Nothing).is_ok(), taken);
         }
     }
 }

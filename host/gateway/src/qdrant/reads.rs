@@ -21,6 +21,9 @@ const PAGE: u32 = 10;
 /// How many points a count looks for, at most.
 const MAX_COUNT: u32 = 10_000;
 
+/// Vectors that a client chooses by name: each page of each search asks for them.
+const MAX_VECTORS: usize = 256;
+
 /// How clients ask for a search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -84,6 +87,9 @@ fn vectors(members: &mut Members) -> Result<Option<Json>, Refusal> {
     match wanted {
         None | Some(Json::Bool(false)) => Ok(None),
         Some(Json::Bool(true)) => Ok(Some(json!(true))),
+        Some(Json::Array(names)) if names.len() > MAX_VECTORS => {
+            Err(Refusal::too_much(format!("`with_vector` has more than {MAX_VECTORS} names")))
+        }
         Some(Json::Array(names)) if names.iter().all(Json::is_string) => Ok(Some(Json::Array(names))),
         Some(_) => Err(Refusal::bad("`with_vector` is neither true or false nor a list of names")),
     }
