@@ -20,6 +20,7 @@ use crate::database::{Call, Database};
 use crate::error::Error;
 use crate::identity::Verifier;
 use crate::keys::secret;
+use crate::members::check_weight;
 use crate::metrics::Metrics;
 use crate::qdrant::Qdrant;
 use crate::upstream::Upstream;
@@ -168,6 +169,7 @@ impl Gateway {
         let gateway = Arc::clone(&self);
         let answered = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            check_weight(&body, limit)?;
             let call = Call {
                 method: &parts.method,
                 path: route::segments(&parts.uri)?,

@@ -5,6 +5,47 @@ use serde_json::{Map, Value as Json};
 
 use crate::answer::Refusal;
 
+/// What a map takes for its first members, a member beside the others, and a text; about.
+const OBJECT: usize = 640;
+const MEMBER: usize = 96;
+const TEXT: usize = 32;
+/// What each value takes. It depends on whether maps keep their order.
+const VALUE: usize = size_of::<Json>();
+/// JSON may take so many times its longest text: as much as a list of digits. One of small objects would take several times that.
+const SWELLING: usize = VALUE / 2 + 4;
+
+/// Refuses JSON that would take many times the memory that texts of up to `limit` bytes commonly do, before it is read.
+pub(crate) fn check_weight(text: &[u8], limit: usize) -> Result<(), Refusal> {
+    if weight(text) <= limit.saturating_mul(SWELLING) {
+        return Ok(());
+    }
+    Err(Refusal::too_much("there are too many values, or too small ones, in this JSON"))
+}
+
+/// Bytes that a text of JSON takes once it is read, about.
+fn weight(text: &[u8]) -> usize {
+    let (mut inside, mut escaped) = (false, false);
+    let of_byte = |byte: &u8| match (inside, byte) {
+        (true, _) if escaped => {
+            escaped = false;
+            0
+        }
+        (true, b'\\') => {
+            escaped = true;
+            0
+        }
+        (_, b'"') => {
+            inside = !inside;
+            TEXT / 2
+        }
+        (false, b'{') => OBJECT,
+        (false, b':') => MEMBER,
+        (false, b'[' | b',') => VALUE,
+        _ => 0,
+    };
+    text.len() + text.iter().map(of_byte).sum::<usize>()
+}
+
 /// The members of an object that are yet to be read. A null member is an absent one, as for Qdrant.
 #[derive(Debug)]
 pub(crate) struct Members {
@@ -66,6 +107,39 @@ impl Members {
             Some((name, _)) => {
                 Err(Refusal::forbidden(format!("{}: `{name}` is not served by this gateway", self.place)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_swells_is_refused() {
+        const LIMIT: usize = 1 << 16;
+        let filled = |part: &str| format!("[{}1]", part.repeat(LIMIT / part.len() - 1));
+        for (text, taken) in [
+            (filled("0,"), true),
+            (filled("0.25,"), true),
+            (format!("[{:?}]", "{,:\\\"[".repeat(LIMIT / 20)), true),
+            (filled("\"a text\","), true),
+            (
+                filled(
+                    "{\"id\":1,\"vector\":[0.5,0.5,0.5,0.5],\"payload\":{\"tenant\":\"a\",\"text\":\"some more words\"}},",
+                ),
+                true,
+            ),
+            (filled("{\"\":0},"), false),
+            (filled("{\"a\":{\"b\":{\"c\":0}}},"), false),
+        ] {
+            assert!(text.len() <= LIMIT);
+            assert_eq!(
+                check_weight(text.as_bytes(), LIMIT).is_ok(),
+                taken,
+                "{}",
+                text.get(..40).unwrap_or_default()
+            );
         }
     }
 }
