@@ -118,18 +118,17 @@ mod tests {
     #[test]
     fn what_swells_is_refused() {
         const LIMIT: usize = 1 << 16;
-        let filled = |part: &str| format!("[{}1]", part.repeat(LIMIT / part.len() - 1));
+        let filled = |part: &str| format!("[{}1]", part.repeat(LIMIT / part.len() - 2));
+        let point = format!(
+            "{{\"id\":1,\"vector\":{:?},\"payload\":{{\"tenant\":\"a\",\"text\":\"words\"}}}},",
+            [0.5; 32]
+        );
         for (text, taken) in [
             (filled("0,"), true),
             (filled("0.25,"), true),
-            (format!("[{:?}]", "{,:\\\"[".repeat(LIMIT / 20)), true),
+            (format!("[\"{}\"]", "{,:\\\"[".repeat(LIMIT / 8)), true),
             (filled("\"a text\","), true),
-            (
-                filled(
-                    "{\"id\":1,\"vector\":[0.5,0.5,0.5,0.5],\"payload\":{\"tenant\":\"a\",\"text\":\"some more words\"}},",
-                ),
-                true,
-            ),
+            (filled(&point), true),
             (filled("{\"\":0},"), false),
             (filled("{\"a\":{\"b\":{\"c\":0}}},"), false),
         ] {

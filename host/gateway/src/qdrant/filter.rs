@@ -11,9 +11,14 @@ use crate::answer::Refusal;
 
 /// Levels of filters in filters.
 const MAX_DEPTH: usize = 16;
-/// Conditions in one filter, and values that one compares with.
+/// Conditions in one filter.
 const MAX_CONDITIONS: usize = 1_000;
-const MAX_VALUES: usize = 10_000;
+/// Bytes that one filter takes here, about: 15 000 UUIDs. Each stage of a search has those of all stages above it.
+const MAX_SIZE: usize = 1 << 20;
+/// What a value takes besides its text.
+const VALUE: usize = 32;
+/// Ways to choose the conditions of a `min_should`: versions of Qdrant list them all, until no memory is left (its issue 7974).
+const MAX_CHOICES: u64 = 10_000;
 
 /// A filter that a client sent.
 #[derive(Clone, Debug)]
@@ -26,6 +31,9 @@ pub(super) struct UserFilter {
 impl UserFilter {
     /// Reads a filter.
     pub(super) fn read(json: Json) -> Result<Self, Refusal> {
+        if size(&json) > MAX_SIZE {
+            return Err(Refusal::too_much(format!("the filter takes more than {MAX_SIZE} bytes")));
+        }
         let mut reader = Reader { tested: BTreeSet::new(), conditions: 0 };
         reader.filter(&json, &[], 0)?;
         Ok(Self { json, tested: reader.tested })
@@ -67,10 +75,9 @@ impl Reader {
                 "min_should" => {
                     let part = object(part, "`min_should`")?;
                     only(part, &["conditions", "min_count"])?;
-                    if !part.get("min_count").is_some_and(Json::is_u64) {
-                        return Err(Refusal::bad("`min_should` has no `min_count`"));
-                    }
-                    self.conditions(part.get("conditions").unwrap_or(&Json::Null), within, depth)?;
+                    let conditions = part.get("conditions").unwrap_or(&Json::Null);
+                    check_choices(conditions, part.get("min_count"))?;
+                    self.conditions(conditions, within, depth)?;
                 }
                 _ => return Err(unknown(name)),
             }
@@ -100,7 +107,6 @@ impl Reader {
         let single = condition.iter().next().filter(|_| condition.len() == 1);
         match single.map(|(name, part)| (name.as_str(), part)) {
             Some(("has_id", Json::Array(ids))) => {
-                at_most(ids.len())?;
                 ids.iter().try_for_each(|id| super::point::id(id).map(drop))
             }
             Some(("has_vector", Json::String(_))) => Ok(()),
@@ -153,11 +159,8 @@ fn check_test(name: &str, test: &Json) -> Result<(), Refusal> {
     match name {
         "match" => {
             only(test, &["value", "any", "except", "text", "text_any", "phrase", "prefix", "substring"])?;
-            for values in test.values().filter_map(Json::as_array) {
-                at_most(values.len())?;
-                if !values.iter().all(is_plain) {
-                    return Err(Refusal::bad("the filter compares with what is no single value"));
-                }
+            if !test.values().filter_map(Json::as_array).flatten().all(is_plain) {
+                return Err(Refusal::bad("the filter compares with what is no single value"));
             }
             if test.values().any(Json::is_object) {
                 return Err(Refusal::bad("the filter compares with an object"));
@@ -190,11 +193,34 @@ fn only(object: &Map<String, Json>, known: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-fn at_most(values: usize) -> Result<(), Refusal> {
-    if values > MAX_VALUES {
-        return Err(Refusal::too_much(format!("a condition has more than {MAX_VALUES} values")));
+/// Whether so many of these conditions may be asked for.
+fn check_choices(conditions: &Json, count: Option<&Json>) -> Result<(), Refusal> {
+    let count =
+        count.and_then(Json::as_u64).ok_or_else(|| Refusal::bad("`min_should` has no `min_count`"))?;
+    let given = conditions.as_array().map_or(1, Vec::len) as u64;
+    if count > given {
+        return Err(Refusal::bad("`min_should` has a `min_count` of more conditions than there are"));
+    }
+    let mut choices: u64 = 1;
+    for chosen in 0..count.min(given - count) {
+        choices = choices.saturating_mul(given - chosen) / (chosen + 1);
+        if choices > MAX_CHOICES {
+            return Err(Refusal::too_much(format!(
+                "`min_should` chooses {count} of {given} conditions: in more than {MAX_CHOICES} ways"
+            )));
+        }
     }
     Ok(())
+}
+
+fn size(json: &Json) -> usize {
+    VALUE
+        + match json {
+            Json::String(text) => text.len(),
+            Json::Array(values) => values.iter().map(size).sum(),
+            Json::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
+            Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        }
 }
 
 fn unknown(name: &str) -> Refusal {
@@ -240,7 +266,35 @@ mod tests {
             let error = UserFilter::read(serde_json::from_str(text).unwrap());
             assert!(error.is_err(), "{text}");
         }
+        for (given, count, taken) in [
+            (0, 0, true),
+            (0, 1, false),
+            (12, 5, true),
+            (40, 20, false),
+            (1000, 1, true),
+            (1000, 999, true),
+            (3, u64::MAX, false),
+        ] {
+            let conditions = vec![json!({"has_id": [1]}); given];
+            let filter = json!({"min_should": {"conditions": conditions, "min_count": count}});
+            assert_eq!(UserFilter::read(filter).is_ok(), taken, "{count} of {given}");
+        }
         let deep = (0..20).fold(json!({"must": []}), |inner, _| json!({"must": [inner]}));
         assert!(UserFilter::read(deep).is_err());
+    }
+
+    #[test]
+    fn a_filter_takes_so_much() {
+        let ids = |count| json!({"must": [{"has_id": vec![json!(1); count]}]});
+        let points = vec![json!({"lon": 1, "lat": 1}); 20_000];
+        for (filter, taken) in [
+            (ids(10_000), true),
+            (ids(100_000), false),
+            (json!({"must": vec![ids(10_000); 5]}), false),
+            (json!({"must": [{"key": "x", "match": {"value": "x".repeat(MAX_SIZE)}}]}), false),
+            (json!({"must": [{"key": "x", "geo_polygon": {"exterior": {"points": points}}}]}), false),
+        ] {
+            assert_eq!(UserFilter::read(filter).is_ok(), taken);
+        }
     }
 }
