@@ -71,6 +71,8 @@ fn what_is_wrong_is_said_with_its_line() {
         ("collections.docs", "collections.\"a/b\"", ":9:", "other characters"),
         ("path = ", "schema = \"s\"\npath = \"policy.wasm\" #", ":4: ", "was compiled with what schema"),
         ("[policy]", "timeout_ms = 0\n[policy]", ":4:14: ", "nothing is done in no time"),
+        ("secret_file", "leeway = 60000\nsecret_file", ":6: ", "`leeway` is 60000 seconds"),
+        ("[policy]", "[limits]\npayload = 0\n[policy]", ":4: ", "a limit of 0"),
         ("[policy]", "[limits]\nhits = 10000\n[policy]", ":4: ", "`hits` is 10000"),
         ("[policy]", "[limits]\nrequests = 0\n[policy]", ":4: ", "`requests` is 0"),
         ("[policy]", "api_key_env = \"X\"\napi_key_file = \"key\"\n[policy]", ":2: ", "exclude each other"),

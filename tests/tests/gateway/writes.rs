@@ -156,6 +156,52 @@ fn bodies_that_are_no_points_are_refused() {
     assert_eq!(count(&gateway), POINTS);
 }
 
+/// What could be stored and not be read any more would be in the way of everybody who searches.
+#[test]
+fn what_could_not_be_read_again_is_not_stored() {
+    let gateway = usual();
+    let alice = gateway.client(&alice());
+    let near = |id: u64, payload: Json| json!({"points": [{"id": id, "vector": [1, 0], "payload": payload}]});
+    let deep =
+        |levels| json!({"tenant": "a", "x": (2..levels).fold(json!({}), |inner, _| json!({"x": inner}))});
+    let small: Vec<Json> = (0..18_000).map(|_| json!({"": 0})).collect();
+    for (id, payload, status) in [
+        (100, deep(64), 200),
+        (101, deep(65), 422),
+        // As deep as a body may be.
+        (102, deep(124), 422),
+        (103, json!({"tenant": "a", "text": "x".repeat(100_000)}), 200),
+        (104, json!({"tenant": "a", "text": "x".repeat(140_000)}), 422),
+        // In memory, an object takes a hundred times what it does here.
+        (105, json!({"tenant": "a", "x": small}), 422),
+    ] {
+        let reply = alice.put(&near(id, payload));
+        assert_eq!(reply.status, status, "{id}: {}", reply.text);
+        let found = alice.query(&json!({"query": [1, 0], "limit": 100, "with_payload": true})).ids();
+        assert_eq!(found.contains(&id), status == 200, "{id}");
+        assert_eq!(found.len(), alice.points("/scroll", &json!({"limit": 100})).ids().len());
+    }
+}
+
+/// Where sums overflow, a score is no number, and that ranks first.
+#[test]
+fn no_vector_is_above_all_others() {
+    let gateway = usual();
+    let alice = gateway.client(&alice());
+    let mine = json!({"tenant": "a"});
+    for vector in [json!([1e300, 0]), json!([1e30, 1]), json!([-1e20, 0]), json!({"x": [1e300, 0]})] {
+        let reply = alice.put(&json!({"points": [{"id": 100, "vector": vector, "payload": mine}]}));
+        assert_eq!(reply.status, 400, "{vector}");
+        assert_ne!(alice.query(&json!({"query": [0, 1], "limit": 1})).ids(), [100], "{vector}");
+    }
+    assert_eq!(
+        alice.put(&json!({"points": [{"id": 100, "vector": [1e15, 0], "payload": mine}]})).status,
+        200
+    );
+    let result = alice.query(&json!({"query": [1, 0], "limit": 100})).result();
+    assert!(result["points"].as_array().unwrap().iter().all(|point| point["score"].is_number()), "{result}");
+}
+
 /// Values are stored as filters look for them, wherever the collection keeps them.
 #[test]
 fn values_are_stored_in_one_spelling() {

@@ -19,6 +19,9 @@ use self::member::{
 };
 use crate::error::Error;
 
+/// Clocks that differ by more are wrong, and so is a leeway in milliseconds: tokens would outlive their end.
+const MAX_LEEWAY: u64 = 600;
+
 /// What the gateway is told.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +101,7 @@ pub struct TokenConfig {
     pub issuer: Option<String>,
     /// What `aud` must hold. Wanted with `jwks_file`; without it, a token for some audience is refused.
     pub audience: Option<String>,
-    /// Seconds by which clocks may differ.
+    /// Seconds by which clocks may differ, ten minutes at most.
     #[serde(default)]
     pub leeway: u64,
     /// Scopes that a token must have.
@@ -145,6 +148,8 @@ pub struct AgentConfig {
 pub struct Limits {
     /// Bytes of a body. Default 8 MiB.
     pub body: usize,
+    /// Bytes of the payload of a point to store. Default 128 KiB: a page of 1024 such points is half of the longest answer that is read.
+    pub payload: usize,
     /// Searches, or points to store or delete, in one request. Default 1000.
     pub batch: usize,
     /// Hits of one search, those that `offset` skips among them. Default 1000.
@@ -164,6 +169,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 8 << 20,
+            payload: 128 << 10,
             batch: 1_000,
             hits: 1_000,
             candidates: 20_000,
@@ -257,6 +263,13 @@ impl Config {
                 return Err(("tokens", format!("`{name}` is empty; a token must be held against a name")));
             }
         }
+        if tokens.leeway > MAX_LEEWAY {
+            let leeway = tokens.leeway;
+            return Err((
+                "tokens",
+                format!("`leeway` is {leeway} seconds; at most {MAX_LEEWAY} are allowed"),
+            ));
+        }
         if self.upstream.api_key_env.is_some() && self.upstream.api_key_file.is_some() {
             return Err(("upstream", "`api_key_env` and `api_key_file` exclude each other".to_owned()));
         }
@@ -272,7 +285,8 @@ impl Config {
         if !(2..10_000).contains(&limits.hits) {
             return Err(("limits", format!("`hits` is {}; it must be from 2 to 9999", limits.hits)));
         }
-        if limits.body == 0 || limits.batch == 0 || limits.candidates == 0 || limits.connections == 0 {
+        let counts = [limits.body, limits.payload, limits.batch, limits.candidates, limits.connections];
+        if counts.contains(&0) {
             return Err(("limits", "nothing would be served with a limit of 0".to_owned()));
         }
         // As many instances of policies as the runtime has room for.

@@ -10,6 +10,7 @@ mod ranking;
 mod reads;
 mod source;
 mod stage;
+mod stored;
 mod writes;
 
 use std::collections::BTreeMap;

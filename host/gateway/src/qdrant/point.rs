@@ -6,6 +6,9 @@ use crate::answer::Refusal;
 
 /// Numbers in all vectors of one point.
 const MAX_NUMBERS: usize = 1 << 20;
+/// The largest of them. Qdrant computes in single precision and takes larger ones all the same: where products of them overflow, the score
+/// is no number, which ranks above all others, and leads searches of other points astray.
+const MAX_NUMBER: f64 = 1e15;
 
 /// An id as Qdrant answers it: a whole number, or a UUID in its usual spelling.
 pub(super) fn id(json: &Json) -> Result<Json, Refusal> {
@@ -58,7 +61,7 @@ pub(super) fn ids(json: Json, limit: usize) -> Result<Vec<Json>, Refusal> {
 pub(super) fn is_vector(json: &Json) -> bool {
     let numbers = |json: &Json| {
         json.as_array().is_some_and(|list| {
-            !list.is_empty() && list.len() <= MAX_NUMBERS && list.iter().all(Json::is_number)
+            !list.is_empty() && list.len() <= MAX_NUMBERS && list.iter().all(is_component)
         })
     };
     match json {
@@ -73,10 +76,14 @@ pub(super) fn is_vector(json: &Json) -> bool {
                 && indices.len() == values.len()
                 && indices.len() <= MAX_NUMBERS
                 && indices.iter().all(Json::is_u64)
-                && values.iter().all(Json::is_number)
+                && values.iter().all(is_component)
         }
         _ => false,
     }
+}
+
+fn is_component(json: &Json) -> bool {
+    json.as_f64().is_some_and(|number| number.abs() <= MAX_NUMBER)
 }
 
 /// Whether this is what a point to store has as its vector: one, or several by name. What is to be made a vector by a model that the
@@ -122,6 +129,10 @@ mod tests {
             json!({"indices": [1], "values": []}),
             json!({"indices": [1], "values": [1], "x": 1}),
             json!(5),
+            json!([1e300, 0]),
+            json!([[0, 1], [-1e39, 0]]),
+            json!({"indices": [1], "values": [1e30]}),
+            json!([u64::MAX]),
         ] {
             assert!(!is_vector(&bad), "{bad}");
         }

@@ -7,17 +7,10 @@ use tamis_core::{Chunk, normal, request};
 use tamis_runtime::{Admission, Session};
 
 use super::gated::{Gated, plain};
-use super::point;
+use super::{point, stored};
 use crate::answer::{Answer, Refusal};
 use crate::config::Limits;
 use crate::members::Members;
-
-/// A point to store.
-struct Point {
-    id: Json,
-    vector: Json,
-    payload: Map<String, Json>,
-}
 
 /// Stores points, or none of them.
 pub(super) fn upsert(
@@ -26,7 +19,7 @@ pub(super) fn upsert(
     body: &[u8],
     limits: &Limits,
 ) -> Result<Answer, Refusal> {
-    let mut points = read(Members::of_body(body)?, limits)?;
+    let mut points = stored::read(Members::of_body(body)?, limits)?;
     let generation = gated.generation.number();
     let mut session = gated.generation.policy().session(&gated.request.clone().with_action(request::INDEX));
     let mut rejected = Vec::new();
@@ -126,79 +119,6 @@ fn done(result: &Json) -> Result<Answer, Refusal> {
 
 fn refused(id: &Json, reasons: &[String]) -> Json {
     json!({"id": id, "reasons": reasons})
-}
-
-/// Both forms of points to store.
-fn read(mut members: Members, limits: &Limits) -> Result<Vec<Point>, Refusal> {
-    let points = match (members.json("points"), members.json("batch")) {
-        (Some(Json::Array(points)), None) => points
-            .into_iter()
-            .map(|json| {
-                let mut members = Members::of(json, "a point")?;
-                let point = point(members.need("id")?, members.need("vector")?, members.json("payload"))?;
-                members.end()?;
-                Ok(point)
-            })
-            .collect::<Result<Vec<_>, Refusal>>()?,
-        (None, Some(batch)) => columns(Members::of(batch, "the batch")?)?,
-        _ => return Err(Refusal::bad("the body has neither a list of `points` nor a `batch`")),
-    };
-    members.end()?;
-    if points.len() > limits.batch {
-        return Err(Refusal::too_much(format!("more than {} points", limits.batch)));
-    }
-    let mut ids: Vec<String> = points.iter().map(|point| plain(&point.id)).collect();
-    ids.sort();
-    match ids.windows(2).find(|pair| pair.first() == pair.last()) {
-        Some(pair) => Err(Refusal::bad(format!("the id {} occurs twice", pair.concat()))),
-        None => Ok(points),
-    }
-}
-
-fn point(id: Json, vector: Json, payload: Option<Json>) -> Result<Point, Refusal> {
-    let id = point::id(&id)?;
-    if !point::is_stored_vector(&vector) {
-        return Err(Refusal::bad(format!("the vector of {} is neither numbers nor named ones", plain(&id))));
-    }
-    match payload.unwrap_or_else(|| json!({})) {
-        Json::Object(payload) => Ok(Point { id, vector, payload }),
-        _ => Err(Refusal::bad(format!("the payload of {} is no object", plain(&id)))),
-    }
-}
-
-/// The form `{"ids": […], "vectors": […] or {name: […]}, "payloads": […]}`.
-fn columns(mut members: Members) -> Result<Vec<Point>, Refusal> {
-    let uneven = || Refusal::bad("the batch has not as many of one thing as of another");
-    let Json::Array(ids) = members.need("ids")? else {
-        return Err(Refusal::bad("the batch has no list of ids"));
-    };
-    let vectors: Vec<Json> = match members.need("vectors")? {
-        Json::Array(vectors) => vectors,
-        Json::Object(named) => {
-            let mut rows = vec![Map::new(); ids.len()];
-            for (name, column) in named {
-                let Json::Array(column) = column else { return Err(uneven()) };
-                if column.len() != rows.len() {
-                    return Err(uneven());
-                }
-                for (row, vector) in rows.iter_mut().zip(column) {
-                    row.insert(name.clone(), vector);
-                }
-            }
-            rows.into_iter().map(Json::Object).collect()
-        }
-        _ => return Err(uneven()),
-    };
-    let payloads: Vec<Option<Json>> = members.take("payloads")?.unwrap_or_else(|| vec![None; ids.len()]);
-    members.end()?;
-    if vectors.len() != ids.len() || payloads.len() != ids.len() {
-        return Err(uneven());
-    }
-    ids.into_iter()
-        .zip(vectors)
-        .zip(payloads)
-        .map(|((id, vector), payload)| point(id, vector, payload))
-        .collect()
 }
 
 /// Those that do not pass the admit gate, with reasons. Why a rule failed is for the log.
