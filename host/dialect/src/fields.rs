@@ -152,9 +152,13 @@ impl Fields {
         withheld
     }
 
-    /// The field of an attribute.
-    pub(crate) fn of(&self, path: &Path) -> Path {
-        self.attributes.get(path).unwrap_or(path).clone()
+    /// The field of an attribute: inside that of the record that it is in, where only that one is mapped.
+    pub fn of(&self, path: &[String]) -> Path {
+        let mapped = (1..=path.len()).rev().find_map(|length| {
+            let (record, inside) = path.split_at_checked(length)?;
+            Some([self.attributes.get(record)?, inside].concat())
+        });
+        mapped.unwrap_or_else(|| path.to_vec())
     }
 }
 
@@ -217,6 +221,28 @@ mod tests {
         }
     }
 
+    /// A filter that tested another field than the gate reads would match what the gate denies, and miss what it allows.
+    #[test]
+    fn filters_test_what_is_read() {
+        let fields = Fields::from_json(
+            r#"{"attributes":[{"attr":["owner"],"field":["meta","owner"]},{"attr":["owner","mail"],"field":["mail"]}]}"#,
+        )
+        .unwrap();
+        let stored = json!({"meta": {"owner": {"team": "x", "mail": 1}}, "owner": {"team": "y", "mail": 2}, "mail": 3});
+        let stored = stored.as_object().unwrap();
+        let chunk = fields.restore(stored.clone());
+        for (path, field) in [
+            (vec!["owner", "team"], vec!["meta", "owner", "team"]),
+            (vec!["owner", "mail"], vec!["mail"]),
+            (vec!["owner", "none"], vec!["meta", "owner", "none"]),
+        ] {
+            let text = |path: Vec<&str>| path.into_iter().map(str::to_owned).collect::<Path>();
+            let (path, field) = (text(path), text(field));
+            assert_eq!(fields.of(&path), field);
+            assert_eq!(at(&chunk, &path), at(stored, &field), "{path:?}");
+        }
+    }
+
     #[test]
     fn what_is_removed_is_removed_wherever_it_is() {
         let fields = Fields::from_json(
@@ -247,8 +273,9 @@ mod tests {
                 "id":{"field":"doc"},"ancestors":{"absent":true},"admitted":true}"#,
         )
         .unwrap();
-        assert_eq!(fields.of(&vec!["owner".into(), "team".into()]), ["owner_team"]);
-        assert_eq!(fields.of(&vec!["owner".into()]), ["owner"]);
+        assert_eq!(fields.of(&["owner".into(), "team".into()]), ["owner_team"]);
+        assert_eq!(fields.of(&["owner".into(), "team".into(), "name".into()]), ["owner_team", "name"]);
+        assert_eq!(fields.of(&["owner".into()]), ["owner"]);
         assert_eq!(fields.entity_type, Place::Constant("Doc".to_owned()));
         assert_eq!((fields.id, fields.ancestors), (Place::Field("doc".to_owned()), Place::Absent));
         assert!(fields.admitted);

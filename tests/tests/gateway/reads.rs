@@ -245,6 +245,43 @@ fn a_collection_that_is_not_listed_does_not_exist() {
     let client = gateway.client(&alice());
     for (method, path, body) in [
         ("GET", format!("/collections/{other}"), None),
+/// What lies in a record that is mapped is tested where it is read, and not where it would be otherwise.
+#[test]
+fn what_is_in_a_mapped_record_is_looked_for_there() {
+    const SCHEMA: &str = r#"
+        entity User { tenant: String };
+        entity Chunk { owner: { team: String } };
+        action "retrieve", "index" appliesTo { principal: User, resource: Chunk };
+    "#;
+    let policy = r#"permit(principal, action, resource) when { resource.owner.team == principal.tenant };"#;
+    let name = new_name();
+    fill(&name);
+    let ids: Vec<u64> = (0..POINTS).collect();
+    behind("POST", &format!("/collections/{name}/points/delete"), &json!({"points": ids}));
+    let point = |id: u64, mapped: &str, decoy: &str| {
+        let payload = json!({"meta": {"owner": {"team": mapped}}, "owner": {"team": decoy}});
+        json!({"id": id, "vector": NEAREST, "payload": payload})
+    };
+    let points = [point(1, "a", "b"), point(2, "b", "a"), point(3, "b", "a")];
+    behind("PUT", &format!("/collections/{name}/points"), &json!({"points": points}));
+    let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true, attributes = [{ attr = ["owner"], field = ["meta", "owner"] }] }"#;
+    let setup = Setup {
+        policy: policy.as_bytes().to_vec(),
+        fields: fields.to_owned(),
+        schema: Some(SCHEMA),
+        tokens: super::people::RS256.replace("properties", "groups = []\nproperties"),
+        ..Setup::default()
+    };
+    let gateway = setup.start_with(&name);
+    for (token, may) in [(alice(), vec![1]), (carol(), vec![2, 3])] {
+        let client = gateway.client(&token);
+        let reply = client.query(&json!({"query": NEAREST, "limit": 10}));
+        assert_eq!(reply.ids(), may);
+        assert_eq!(reply.headers["tamis-exact"], "true");
+        assert_eq!(client.points("/count", &json!({})).result()["count"], may.len());
+    }
+}
+
         ("POST", format!("/collections/{other}/points/query"), Some(json!({"query": NEAREST}))),
         ("POST", format!("/collections/{other}/points/scroll"), Some(json!({}))),
         ("GET", format!("/collections/{other}/points/2"), None),

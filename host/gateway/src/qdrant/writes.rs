@@ -185,9 +185,7 @@ fn not_replaceable(gated: &Gated<'_>, session: &mut Session, ids: &[Json]) -> Re
 fn footprint(gated: &Gated<'_>) -> Vec<FootprintAttribute> {
     let mut footprint = gated.generation.policy().manifest().footprint.clone();
     for entry in &mut footprint {
-        if let Some(field) = gated.language.fields.attributes.get(&entry.attribute.path) {
-            entry.attribute.path.clone_from(field);
-        }
+        entry.attribute.path = gated.language.fields.of(&entry.attribute.path);
     }
     footprint
 }
