@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -14,7 +14,8 @@ use crate::config::TokenConfig;
 const MIN_SECRET: usize = 32;
 /// Shorter RSA keys can be broken.
 const MIN_RSA: usize = 2048 / 8;
-/// How often it is looked whether the file of the keys changed.
+/// How often it is looked whether the file of the keys changed: at what it holds, since a time says nothing of a file that was copied
+/// with its own, or that could not be read at first.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What tokens are verified with.
@@ -35,7 +36,8 @@ pub(crate) struct PublicKeys {
 #[derive(Debug)]
 struct Held {
     keys: BTreeMap<String, DecodingKey>,
-    changed: Option<SystemTime>,
+    /// What the file held last, whether there were keys in it or not.
+    text: String,
     looked: Instant,
 }
 
@@ -46,8 +48,9 @@ impl Keys {
     /// With the file, or the variable, and what is wrong with it.
     pub(crate) fn read(config: &TokenConfig) -> Result<Self, String> {
         if let Some(path) = &config.jwks_file {
-            let keys = read(path, config.algorithm)?;
-            let held = Held { keys, changed: changed(path), looked: Instant::now() };
+            let text = text(path)?;
+            let keys = read(path, &text, config.algorithm)?;
+            let held = Held { keys, text, looked: Instant::now() };
             return Ok(Self::Public(Box::new(PublicKeys {
                 path: path.clone(),
                 algorithm: config.algorithm,
@@ -82,18 +85,19 @@ impl PublicKeys {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.looked.elapsed() >= LOOK {
             held.looked = Instant::now();
-            let now = changed(&self.path);
-            if now != held.changed {
-                held.changed = now;
-                match read(&self.path, self.algorithm) {
-                    Ok(keys) => {
-                        tracing::info!(keys = keys.len(), "keys of tokens replaced");
-                        held.keys = keys;
+            match text(&self.path) {
+                Ok(text) if text == held.text => {}
+                Ok(text) => {
+                    match read(&self.path, &text, self.algorithm) {
+                        Ok(keys) => {
+                            tracing::info!(keys = keys.len(), "keys of tokens replaced");
+                            held.keys = keys;
+                        }
+                        Err(error) => not_replaced(&error),
                     }
-                    Err(error) => {
-                        tracing::error!(%error, "keys of tokens not replaced; the last good ones go on")
-                    }
+                    held.text = text;
                 }
+                Err(error) => not_replaced(&error),
             }
         }
         held.keys.get(name).cloned()
@@ -122,15 +126,18 @@ pub(crate) fn secret(
     if secret.is_empty() { Err(format!("{place}: it is empty")) } else { Ok(Some((secret, place))) }
 }
 
-fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|file| file.modified()).ok()
+fn not_replaced(error: &str) {
+    tracing::error!(error, "keys of tokens not replaced; the last good ones go on");
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The keys in a file that this algorithm verifies with. One that is a shared secret is none.
-fn read(path: &Path, algorithm: Algorithm) -> Result<BTreeMap<String, DecodingKey>, String> {
+fn read(path: &Path, text: &str, algorithm: Algorithm) -> Result<BTreeMap<String, DecodingKey>, String> {
     let wrong = |message: &dyn std::fmt::Display| format!("{}: {message}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    let set: JwkSet = tamis_core::input::parse(&text).map_err(|error| wrong(&error))?;
+    let set: JwkSet = tamis_core::input::parse(text).map_err(|error| wrong(&error))?;
     let mut keys = BTreeMap::new();
     for key in set.keys.iter().filter(|key| serves(key, algorithm)) {
         let Some(name) = key.common.key_id.clone().filter(|name| !name.is_empty()) else { continue };
@@ -157,4 +164,43 @@ fn serves(key: &Jwk, algorithm: Algorithm) -> bool {
         _ => false,
     };
     signs && named && fits
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A key that was withdrawn must not stay because its successor looks as old, or could not be read at first.
+    #[test]
+    fn keys_are_what_the_file_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let write = |name: &str| {
+            let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "kid": name});
+            std::fs::write(&path, json!({"keys": [key]}).to_string()).unwrap();
+        };
+        write("first");
+        let config = format!("algorithm = \"EdDSA\"\njwks_file = {path:?}\nissuer = \"i\"\naudience = \"a\"");
+        let Keys::Public(keys) = Keys::read(&toml::from_str(&config).unwrap()).unwrap() else { panic!() };
+        let find = |name| {
+            keys.held.lock().unwrap().looked = Instant::now().checked_sub(LOOK).unwrap();
+            keys.find(name).is_some()
+        };
+        assert!(find("first"));
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        write("other");
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        assert!(find("other") && !find("first"), "a file as old as the one before");
+        let away = folder.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        assert!(find("other"), "the last good ones go on");
+        std::fs::rename(&away, &path).unwrap();
+        assert!(find("other"));
+        std::fs::write(&path, "{").unwrap();
+        assert!(find("other"));
+        write("third");
+        assert!(find("third") && !find("other"));
+    }
 }
