@@ -85,6 +85,10 @@ impl Verifier {
         if claims.get("iss").is_some_and(|issuer| !issuer.is_string()) {
             return Err("the token has several issuers".to_owned());
         }
+        // What is no audience at all passes where none is configured.
+        if self.config.audience.is_none() && claims.get("aud").is_some_and(|audience| !audience.is_null()) {
+            return Err("the token is for some audience, and none is configured".to_owned());
+        }
         if claims.get("cnf").is_some() && !self.config.bound {
             return Err(
                 "the token is bound to a key (`cnf`), and nothing here verifies who holds it".to_owned()

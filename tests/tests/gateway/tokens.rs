@@ -203,6 +203,10 @@ fn other_algorithms_are_taken_where_they_are_configured() {
         &ask_with(&gateway, &for_nobody(&|claims| claims["aud"] = json!(AUDIENCE))),
         "for an audience, where none is configured",
     );
+    for odd in [json!(5), json!([]), json!([AUDIENCE]), json!({}), json!("")] {
+        let token = for_nobody(&|claims| claims["aud"] = odd.clone());
+        refused(&ask_with(&gateway, &token), "for what is no audience that is configured");
+    }
     refused(&ask_with(&gateway, &alice()), "RS256");
 }
 
