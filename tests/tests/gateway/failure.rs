@@ -126,15 +126,15 @@ fn answers_that_are_not_understood_are_none() {
 
 #[test]
 fn a_database_that_is_broken_into_widens_nothing() {
-    // It ignores every filter, and answers points that nobody asked for.
-    let points = r#"{"result":{"points":[{"id":3,"score":1.0,"version":1,"payload":{"tenant":"b","text":"hidden"}},
-        {"id":2,"score":0.5,"version":1,"payload":{"tenant":"a","salary":1},"more":"hidden","shard_key":"hidden"}]},"status":"ok"}"#;
+    // It ignores every filter, and answers points that nobody asked for. A version counts what others wrote.
+    let points = r#"{"result":{"points":[{"id":3,"score":1.0,"version":4711,"payload":{"tenant":"b","text":"hidden"}},
+        {"id":2,"score":0.5,"version":4712,"payload":{"tenant":"a","salary":1},"more":"hidden","shard_key":"hidden"}]},"status":"ok"}"#;
     let answer = http("200 OK", "", points);
     let gateway = in_front_of(answering(move |stream| drop(stream.write_all(answer.as_bytes()))));
     let reply = gateway.client(&alice()).query(&query());
     assert_eq!(
         reply.result(),
-        json!({"points": [{"id": 2, "score": 0.5, "version": 1, "payload": {"tenant": "a", "salary": 1}}]})
+        json!({"points": [{"id": 2, "score": 0.5, "version": 0, "payload": {"tenant": "a", "salary": 1}}]})
     );
     assert!(!reply.text.contains("hidden"));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use tamis_core::decision::Path;
 use tamis_core::{Chunk, Query, Redaction, Request};
 use tamis_dialect::{Dialect, Qdrant as Language};
@@ -56,10 +56,14 @@ impl Point {
     /// What the client gets of it: no member that is not known here.
     pub(super) fn shown(mut self, wanted: &Wanted) -> Json {
         let mut shown = Map::new();
-        for name in ["id", "version", "score", "order_value"] {
+        for name in ["id", "score", "order_value"] {
             if let Some(value) = self.members.remove(name) {
                 shown.insert(name.to_owned(), value);
             }
+        }
+        // Versions count what everybody writes; clients want one.
+        if self.members.contains_key("version") {
+            shown.insert("version".to_owned(), json!(0));
         }
         if let Some(payload) = wanted.of(self.payload) {
             shown.insert("payload".to_owned(), payload);
