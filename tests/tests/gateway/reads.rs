@@ -160,6 +160,35 @@ fn points_that_may_not_be_read_do_not_exist() {
     assert_eq!(single(&alice, "x").status, 400);
 }
 
+/// A point that is none of what the policy decides on is denied, and whoever asks for it alone is told no more than of what does not exist.
+#[test]
+fn points_that_cannot_be_read_do_not_exist() {
+    let gateway = usual();
+    let points = json!({"points": [{"id": 998, "vector": NEAREST, "payload": {"tenant": "a", "text": 5}}]});
+    behind("PUT", &format!("/collections/{}/points", gateway.name), &points);
+    let alice = gateway.client(&alice());
+    let of = |id: u64| {
+        let filter = json!({"must": [{"has_id": [id]}]});
+        [
+            alice.get(&format!("/collections/{}/points/{id}", gateway.name)),
+            alice.points("", &json!({"ids": [id]})),
+            alice.points("/scroll", &json!({"filter": filter})),
+            alice.points("/count", &json!({"filter": filter})),
+            alice.query(&json!({"query": NEAREST, "filter": filter})),
+            alice.query(&json!({"prefetch": {"query": NEAREST, "filter": filter}, "query": NEAREST})),
+            alice.query(&json!({"query": id})),
+        ]
+    };
+    for (unreadable, missing) in of(998).into_iter().zip(of(999)) {
+        assert_eq!(unreadable.text, missing.text.replace("999", "998"));
+        let headers = |reply: &super::client::Reply| {
+            let of_ours = reply.headers.iter().filter(|(name, _)| name.starts_with("tamis-"));
+            (reply.status, of_ours.map(|(_, value)| value.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(headers(&unreadable), headers(&missing));
+    }
+}
+
 #[test]
 fn counts_are_of_what_may_be_read() {
     let gateway = usual();
@@ -216,35 +245,6 @@ fn where_the_filter_says_all_the_database_counts() {
     assert_eq!(counted, 2);
 }
 
-#[test]
-fn a_collection_shows_its_vectors_and_not_its_size() {
-    let gateway = usual();
-    let client = gateway.client(&dave());
-    let name = &gateway.name;
-    assert_eq!(client.get("/collections").result(), json!({"collections": [{"name": name}]}));
-    let described = client.get(&format!("/collections/{name}")).result();
-    assert_eq!(described["config"]["params"]["vectors"], json!({"size": 2, "distance": "Cosine"}));
-    assert_eq!(described.get("points_count"), None);
-    assert!(!described.to_string().contains(&POINTS.to_string()));
-    assert_eq!(client.get(&format!("/collections/{name}/exists")).result(), json!({"exists": true}));
-    assert_eq!(client.get("/collections/other/exists").result(), json!({"exists": false}));
-    let version = client.get("/");
-    assert_eq!(version.json(), json!({"title": "qdrant - vector search engine", "version": "1.20.0"}));
-    for path in ["/healthz", "/readyz", "/livez"] {
-        let reply = super::client::send("GET", &format!("{}{path}", client.base), &[], None);
-        assert_eq!(reply.status, 200, "{path}");
-    }
-}
-
-#[test]
-fn a_collection_that_is_not_listed_does_not_exist() {
-    let gateway = usual();
-    let other = new_name();
-    fill(&other);
-    behind("GET", &format!("/collections/{other}"), &Json::Null);
-    let client = gateway.client(&alice());
-    for (method, path, body) in [
-        ("GET", format!("/collections/{other}"), None),
 /// What lies in a record that is mapped is tested where it is read, and not where it would be otherwise.
 #[test]
 fn what_is_in_a_mapped_record_is_looked_for_there() {
@@ -282,6 +282,35 @@ fn what_is_in_a_mapped_record_is_looked_for_there() {
     }
 }
 
+#[test]
+fn a_collection_shows_its_vectors_and_not_its_size() {
+    let gateway = usual();
+    let client = gateway.client(&dave());
+    let name = &gateway.name;
+    assert_eq!(client.get("/collections").result(), json!({"collections": [{"name": name}]}));
+    let described = client.get(&format!("/collections/{name}")).result();
+    assert_eq!(described["config"]["params"]["vectors"], json!({"size": 2, "distance": "Cosine"}));
+    assert_eq!(described.get("points_count"), None);
+    assert!(!described.to_string().contains(&POINTS.to_string()));
+    assert_eq!(client.get(&format!("/collections/{name}/exists")).result(), json!({"exists": true}));
+    assert_eq!(client.get("/collections/other/exists").result(), json!({"exists": false}));
+    let version = client.get("/");
+    assert_eq!(version.json(), json!({"title": "qdrant - vector search engine", "version": "1.20.0"}));
+    for path in ["/healthz", "/readyz", "/livez"] {
+        let reply = super::client::send("GET", &format!("{}{path}", client.base), &[], None);
+        assert_eq!(reply.status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_collection_that_is_not_listed_does_not_exist() {
+    let gateway = usual();
+    let other = new_name();
+    fill(&other);
+    behind("GET", &format!("/collections/{other}"), &Json::Null);
+    let client = gateway.client(&alice());
+    for (method, path, body) in [
+        ("GET", format!("/collections/{other}"), None),
         ("POST", format!("/collections/{other}/points/query"), Some(json!({"query": NEAREST}))),
         ("POST", format!("/collections/{other}/points/scroll"), Some(json!({}))),
         ("GET", format!("/collections/{other}/points/2"), None),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use tamis_core::decision::Path;
 use tamis_core::{Chunk, Query, Redaction, Request};
 use tamis_dialect::{Dialect, Qdrant as Language};
-use tamis_retrieve::{By, Hit, QdrantCollection, Question, VectorSource, search_with};
+use tamis_retrieve::{By, Error, Hit, QdrantCollection, Question, VectorSource, search_with};
 use tamis_runtime::Generation;
 
 use super::payload::Wanted;
@@ -105,8 +105,17 @@ impl Gated<'_> {
             budget: self.budget,
             ..Question::new(self.request, By::Vector(&[]), k)
         };
-        let found = search_with(&source, &self.generation, &question)
-            .map_err(|error| source.refusal.take().unwrap_or_else(|| error.into()))?;
+        let found = match search_with(&source, &self.generation, &question) {
+            Ok(found) => found,
+            // Denied as it is among others: whoever asks for it alone is not told that it exists.
+            Err(error @ Error::Chunk { .. }) => {
+                let given = source.points.borrow().given();
+                tracing::error!(%error, points = given, "none of the points that were found can be read");
+                self.metrics.decided(given, given);
+                return Ok(Readable { points: Vec::new(), complete: given < self.budget });
+            }
+            Err(error) => return Err(source.refusal.take().unwrap_or_else(|| error.into())),
+        };
         self.metrics.decided(found.examined, found.denied);
         let mut points = source.points.take();
         let point = |hit: &Hit| {

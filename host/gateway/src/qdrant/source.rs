@@ -7,7 +7,7 @@ use std::time::Instant;
 use hyper::Method;
 use serde_json::{Map, Value as Json, json};
 use tamis_core::decision::Path;
-use tamis_core::{Filter, InputError, Redaction};
+use tamis_core::{Filter, Redaction};
 use tamis_dialect::{Dialect, Qdrant as Language, Translation};
 use tamis_retrieve::{By, Candidate, Candidates, Error, Opened, QdrantCollection, VectorSource};
 
@@ -56,6 +56,11 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    /// How many points were answered.
+    pub(super) fn given(&self) -> usize {
+        self.given
+    }
+
     fn add(&mut self, point: Map<String, Json>) -> f64 {
         let place = self.given;
         self.given += 1;
@@ -100,11 +105,12 @@ impl Source<'_> {
             Some(Json::Number(id)) => id.to_string(),
             _ => return Err(self.unknown("its answer has a point without an id")),
         };
-        let chunk = match point.get("payload") {
-            Some(Json::Object(payload)) => self.collection.chunk(&id, payload.clone()),
-            None | Some(Json::Null) => self.collection.chunk(&id, Map::new()),
-            Some(_) => Err(InputError::new("payload", "is no object")),
+        let payload = match point.get("payload") {
+            Some(Json::Object(payload)) => payload.clone(),
+            None | Some(Json::Null) => Map::new(),
+            Some(_) => return Err(self.unknown("its answer has a payload that is no object")),
         };
+        let chunk = self.collection.chunk(&id, payload);
         let path = || self.collection.name.clone();
         let chunk = chunk.map_err(|source| Error::Chunk { path: path(), id: id.clone(), source });
         let distance = self.points.borrow_mut().add(point);
