@@ -17,6 +17,7 @@ mod identity;
 mod keys;
 mod members;
 mod metrics;
+mod patient;
 mod policy;
 mod qdrant;
 mod route;

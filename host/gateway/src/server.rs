@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::gateway::Gateway;
+use crate::patient::Patient;
 
 /// Headers must be here by then.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,11 +38,11 @@ pub async fn serve(
     figures: Option<TcpListener>,
     stop: impl Future<Output = ()>,
 ) {
-    let connections = gateway.limits().connections;
+    let (connections, patience) = (gateway.limits().connections, gateway.limits().request);
     let open = GracefulShutdown::new();
     let clients = {
         let gateway = Arc::clone(&gateway);
-        accept(listener, connections, &open, move |request: Request<Incoming>| {
+        accept(listener, (connections, patience), &open, move |request: Request<Incoming>| {
             let gateway = Arc::clone(&gateway);
             async move { gateway.answer(request).await }
         })
@@ -52,7 +53,7 @@ pub async fn serve(
             match figures {
                 None => std::future::pending().await,
                 Some(listener) => {
-                    accept(listener, SCRAPES, open, move |request: Request<Incoming>| {
+                    accept(listener, (SCRAPES, patience), open, move |request: Request<Incoming>| {
                         let response = scrape(&gateway, &request);
                         async move { response }
                     })
@@ -77,8 +78,12 @@ pub async fn serve(
     let _ = tokio::time::timeout(gateway.limits().request, open.shutdown()).await;
 }
 
-async fn accept<F, A>(listener: TcpListener, most: usize, open: &GracefulShutdown, answer: F)
-where
+async fn accept<F, A>(
+    listener: TcpListener,
+    (most, patience): (usize, Duration),
+    open: &GracefulShutdown,
+    answer: F,
+) where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
@@ -98,7 +103,7 @@ where
                     .timer(TokioTimer::new())
                     .header_read_timeout(PATIENCE)
                     .max_buf_size(MAX_HEADERS)
-                    .serve_connection(TokioIo::new(stream), service);
+                    .serve_connection(Patient::new(TokioIo::new(stream), patience), service);
                 let served = open.watch(served);
                 tokio::spawn(async move {
                     if let Err(error) = served.await {
