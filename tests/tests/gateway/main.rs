@@ -10,6 +10,7 @@
 
 mod around;
 mod client;
+mod exact;
 mod failure;
 mod official;
 mod oracles;

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::client::ids;
 use super::people::{alice, bob, carol, dave};
-use super::setup::{KEY, POINTS, Setup, behind, fill, is_secret, new_name, payload, readable, usual, vector};
+use super::setup::{KEY, POINTS, behind, fill, is_secret, new_name, payload, readable, usual, vector};
 
 const NEAREST: [f64; 2] = [1.0, 0.0];
 
@@ -202,83 +202,6 @@ fn counts_are_of_what_may_be_read() {
         let filter = json!({"must": [{"key": "number", "range": {"lt": 30}}]});
         let below = all.iter().filter(|number| **number < 30).count();
         assert_eq!(client.points("/count", &json!({"filter": filter})).result()["count"], below);
-    }
-}
-
-#[test]
-fn where_the_filter_says_all_the_database_counts() {
-    const SCHEMA: &str = r#"
-        entity User { tenant: String };
-        entity Chunk { tenant: String };
-        action "retrieve" appliesTo { principal: User, resource: Chunk };
-    "#;
-    let policy =
-        r#"@id("t") permit(principal, action, resource) when { resource.tenant == principal.tenant };"#;
-    let name = new_name();
-    fill(&name);
-    let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true }"#;
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        fields: fields.to_owned(),
-        schema: Some(SCHEMA),
-        tokens: super::people::RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
-    let client = gateway.client(&alice());
-    let reply = client.query(&json!({"query": NEAREST, "limit": 500}));
-    assert_eq!(reply.ids(), (0..POINTS).filter(|n| n % 2 == 0).collect::<Vec<_>>());
-    assert_eq!(reply.headers["tamis-exact"], "true");
-    // Nothing hidden can take part in a fusion, so there is nothing to find out before.
-    let asked = || super::wire::seen(&name).len();
-    let before = asked();
-    let fusion =
-        json!({"prefetch": [{"query": NEAREST, "limit": 9}], "query": {"fusion": "rrf"}, "limit": 9});
-    assert_eq!(client.query(&fusion).ids(), (0..18).step_by(2).collect::<Vec<u64>>());
-    assert_eq!(asked(), before + 1);
-    assert_eq!(client.points("/count", &json!({})).result()["count"], POINTS / 2);
-    assert_eq!(gateway.client(&dave()).points("/count", &json!({})).result()["count"], 0);
-    let counted = super::wire::seen(&name)
-        .iter()
-        .filter(|seen| seen["path"].as_str().unwrap().ends_with("/count"))
-        .count();
-    assert_eq!(counted, 2);
-}
-
-/// What lies in a record that is mapped is tested where it is read, and not where it would be otherwise.
-#[test]
-fn what_is_in_a_mapped_record_is_looked_for_there() {
-    const SCHEMA: &str = r#"
-        entity User { tenant: String };
-        entity Chunk { owner: { team: String } };
-        action "retrieve", "index" appliesTo { principal: User, resource: Chunk };
-    "#;
-    let policy = r#"permit(principal, action, resource) when { resource.owner.team == principal.tenant };"#;
-    let name = new_name();
-    fill(&name);
-    let ids: Vec<u64> = (0..POINTS).collect();
-    behind("POST", &format!("/collections/{name}/points/delete"), &json!({"points": ids}));
-    let point = |id: u64, mapped: &str, decoy: &str| {
-        let payload = json!({"meta": {"owner": {"team": mapped}}, "owner": {"team": decoy}});
-        json!({"id": id, "vector": NEAREST, "payload": payload})
-    };
-    let points = [point(1, "a", "b"), point(2, "b", "a"), point(3, "b", "a")];
-    behind("PUT", &format!("/collections/{name}/points"), &json!({"points": points}));
-    let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true, attributes = [{ attr = ["owner"], field = ["meta", "owner"] }] }"#;
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        fields: fields.to_owned(),
-        schema: Some(SCHEMA),
-        tokens: super::people::RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
-    for (token, may) in [(alice(), vec![1]), (carol(), vec![2, 3])] {
-        let client = gateway.client(&token);
-        let reply = client.query(&json!({"query": NEAREST, "limit": 10}));
-        assert_eq!(reply.ids(), may);
-        assert_eq!(reply.headers["tamis-exact"], "true");
-        assert_eq!(client.points("/count", &json!({})).result()["count"], may.len());
     }
 }
 

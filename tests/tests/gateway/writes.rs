@@ -6,12 +6,12 @@ use super::client::Reply;
 use super::people::{alice, carol, dave};
 use super::setup::{POINTS, Running, Setup, behind, fill, new_name, payload, usual, vector};
 
-fn point(id: impl Into<Json>, payload: Json) -> Json {
+pub(super) fn point(id: impl Into<Json>, payload: Json) -> Json {
     json!({"id": id.into(), "vector": [1, 0], "payload": payload})
 }
 
 /// What is stored under some ids, whoever may read it.
-fn stored(gateway: &Running, ids: &[Json]) -> Vec<Json> {
+pub(super) fn stored(gateway: &Running, ids: &[Json]) -> Vec<Json> {
     let body = json!({"ids": ids, "with_payload": true});
     let answer = behind("POST", &format!("/collections/{}/points", gateway.name), &body);
     answer["result"].as_array().unwrap().iter().map(|point| point["payload"].clone()).collect()

@@ -4,6 +4,7 @@ use hyper::Method;
 use serde_json::{Map, Value as Json, json};
 use tamis_core::manifest::FootprintAttribute;
 use tamis_core::{Chunk, normal, request};
+use tamis_dialect::{Place, ancestor_key};
 use tamis_runtime::{Admission, Session};
 
 use super::gated::{Gated, plain};
@@ -48,8 +49,14 @@ pub(super) fn upsert(
         return Err(Refusal::rejected(message, rejected));
     }
     let footprint = footprint(gated);
-    for point in &mut points {
+    // All were read, so there is a chunk for each point.
+    for (point, (_, chunk)) in points.iter_mut().zip(&chunks) {
         normalise(&mut point.payload, &footprint);
+        if let Place::Field(name) = &gated.language.fields.ancestors
+            && point.payload.contains_key(name)
+        {
+            point.payload.insert(name.clone(), chunk.ancestors.iter().map(ancestor_key).collect());
+        }
     }
     let points: Vec<Json> = points
         .into_iter()
