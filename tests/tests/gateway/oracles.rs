@@ -153,6 +153,22 @@ fn what_is_redacted_does_not_crowd_by_a_filter_above() {
     }
 }
 
+/// A configuration that names another member must not hand out the texts that the policy removes.
+#[test]
+fn a_text_that_is_not_where_it_should_be_is_not_shown() {
+    let name = super::setup::new_name();
+    super::setup::fill(&name);
+    let gateway = Setup { text: "page_content", ..Setup::default() }.start_with(&name);
+    let (alice, bob) = (gateway.client(&alice()), gateway.client(&bob()));
+    let body = json!({"query": NEAREST, "limit": 100, "with_payload": true});
+    assert_eq!(alice.query(&body).ids(), readable("a"));
+    let unpaid: Vec<u64> = readable("a").into_iter().filter(|id| id % 3 != 0).collect();
+    let reply = bob.query(&body);
+    assert_eq!(reply.ids(), unpaid);
+    assert!(!reply.text.contains("text of 12"));
+    assert!(bob.points("", &json!({"ids": [12]})).ids().is_empty());
+}
+
 #[test]
 fn an_order_by_what_is_redacted_shows_nothing_of_it() {
     let gateway = usual();

@@ -107,6 +107,8 @@ pub(super) struct Setup {
     pub(super) limits: String,
     pub(super) upstream_more: String,
     pub(super) fields: String,
+    /// The member that is the text.
+    pub(super) text: &'static str,
     pub(super) schema: Option<&'static str>,
     /// Milliseconds for one call of the policy.
     pub(super) deadline: u64,
@@ -122,6 +124,7 @@ impl Default for Setup {
             limits: String::new(),
             upstream_more: String::new(),
             fields: FIELDS.to_owned(),
+            text: "text",
             schema: None,
             deadline: 20_000,
         }
@@ -173,14 +176,14 @@ impl Setup {
                 "schema = \"policy.cedarschema\""
             }
         };
-        let Self { upstream, tokens, limits, fields, policy_file, upstream_more, deadline, .. } = self;
+        let Self { upstream, tokens, limits, fields, text, policy_file, upstream_more, deadline, .. } = self;
         let config = format!(
             "listen = \"127.0.0.1:0\"\n\
              [upstream]\nurl = \"{upstream}\"\napi_key_file = \"key\"\n{upstream_more}\n\
              [policy]\npath = \"{policy_file}\"\ndeadline_ms = {deadline}\n{schema}\n\
              [tokens]\n{tokens}\n\
              [limits]\nrequest_ms = 60000\n{limits}\n\
-             [collections.{name}]\ntext = \"text\"\n{fields}\n"
+             [collections.{name}]\ntext = \"{text}\"\n{fields}\n"
         );
         write("gateway.toml", config.as_bytes());
         folder.join("gateway.toml")

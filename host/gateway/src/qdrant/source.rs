@@ -68,6 +68,12 @@ impl Answered {
         place as f64
     }
 
+    /// Whether the payload of one that is decided on has a member.
+    fn has(&self, distance: f64, member: &str) -> bool {
+        let payload = self.new.get(&(distance as usize)).and_then(|point| point.get("payload"));
+        payload.is_some_and(|payload| payload.get(member).is_some())
+    }
+
     fn keep(&mut self, distance: f64) {
         let place = distance as usize;
         if let Some(point) = self.new.remove(&place) {
@@ -93,6 +99,22 @@ impl Source<'_> {
 
     fn unknown(&self, message: &str) -> Error {
         Error::Store { path: self.collection.name.clone(), message: message.to_owned() }
+    }
+
+    /// Whether a point has no text where points are said to have it: then it may be anywhere in it.
+    fn lacks_text(&self, distance: f64) -> bool {
+        let Some(text) = &self.collection.text else { return false };
+        let points = self.points.borrow();
+        let lacks = !points.has(distance, text);
+        if lacks {
+            let collection = &self.collection.name;
+            tracing::warn!(
+                collection,
+                member = text,
+                "a text that must be removed is not where it should be"
+            );
+        }
+        lacks
     }
 
     /// A point, by its own id, as a candidate.
@@ -144,11 +166,11 @@ impl VectorSource for Source<'_> {
 
     fn shows(&self, distance: f64, withheld: &Redaction) -> bool {
         let asked = |removed: &Path| self.tested.iter().any(|tested| overlap(tested, removed));
-        let shows = !withheld.attributes.iter().any(asked);
-        if shows {
+        let hides = withheld.attributes.iter().any(asked) || withheld.text && self.lacks_text(distance);
+        if !hides {
             self.points.borrow_mut().keep(distance);
         }
-        shows
+        !hides
     }
 }
 
