@@ -91,6 +91,10 @@ impl Upstream {
         until: Instant,
     ) -> Result<Json, Refusal> {
         let left = until.saturating_duration_since(Instant::now()).min(self.patience);
+        // With no time left, a timeout would still let pass what is quick.
+        if left.is_zero() {
+            return Err(Refusal::late(format!("{path}: there is no time left to ask")));
+        }
         match tokio::time::timeout(left, self.exchange(method, path, body)).await {
             Ok(result) => result,
             Err(_) => Err(Refusal::late(format!("{path}: no answer within {left:?}"))),
@@ -142,4 +146,43 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// What nobody waits for any more must not be stored: others may be storing by then.
+    #[test]
+    fn what_is_too_late_is_not_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (seen, asked) = channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
+                seen.send(()).unwrap();
+                let body = r#"{"result":1}"#;
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let patience = Duration::from_secs(5);
+        let upstream = {
+            let _within = runtime.enter();
+            Upstream::new(&url, None, patience).unwrap()
+        };
+        let ask = |until| upstream.ask(Method::PUT, "/", None, until);
+        assert!(ask(Instant::now() + patience).is_ok());
+        asked.recv_timeout(patience).unwrap();
+        // The connection is there, and would take it at once.
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(ask(Instant::now()).unwrap_err().status, StatusCode::GATEWAY_TIMEOUT);
+        assert!(asked.recv_timeout(Duration::from_millis(200)).is_err(), "it was asked");
+    }
 }
