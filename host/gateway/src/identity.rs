@@ -3,6 +3,7 @@
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde_json::{Map, Value as Json, json};
 use tamis_core::Request;
+use tamis_core::request::RETRIEVE;
 
 use crate::config::TokenConfig;
 use crate::keys::Keys;
@@ -41,7 +42,14 @@ impl Verifier {
             required.push("iss");
         }
         validation.set_required_spec_claims(&required);
-        Ok(Self { config: config.clone(), keys: Keys::read(config)?, validation })
+        let verifier = Self { config: config.clone(), keys: Keys::read(config)?, validation };
+        // What is wrong with an agent would otherwise refuse its tokens, one by one.
+        for name in config.agents.iter().flatten().map(|(name, _)| name) {
+            let request = json!({"subject": verifier.agent(name)?, "action": {"name": RETRIEVE}});
+            Request::from_json(&request.to_string())
+                .map_err(|error| format!("`tokens.agents`, {name:?}: {error}"))?;
+        }
+        Ok(verifier)
     }
 
     /// The request of whoever holds this token, with an action.

@@ -40,7 +40,9 @@ impl Upstream {
     /// With what is wrong with the URL.
     pub(crate) fn new(url: &str, key: Option<HeaderValue>, patience: Duration) -> Result<Self, String> {
         let parsed: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
-        let plain = parsed.path_and_query().is_none_or(|path| path == "/" || path.query().is_none());
+        // A name and a password in it would not be used.
+        let named = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        let plain = !named && parsed.query().is_none();
         if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none() || !plain {
             return Err(format!("`{url}` is no URL such as `http://127.0.0.1:6333`"));
         }

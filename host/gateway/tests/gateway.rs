@@ -98,6 +98,13 @@ fn what_it_names_must_be_there_and_right() {
         ("policy.cedar", "missing.cedar", "missing.cedar: No such file"),
         ("policy.cedar", "broken.cedar", "broken.cedar"),
         ("http://127.0.0.1:1", "ftp://127.0.0.1", "is no URL such as"),
+        ("http://127.0.0.1:1", "http://me:mine@127.0.0.1:1", "is no URL such as"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1/?x=1", "is no URL such as"),
+        (
+            "[collections.docs]",
+            "agents = { bot = { parents = [{ typ = \"Group\", id = \"hr\" }] } }\n[collections.docs]",
+            "`tokens.agents`, \"bot\": ",
+        ),
         (
             "algorithm = \"HS256\"\nsecret_file = \"secret\"",
             "algorithm = \"RS256\"\njwks_file = \"jwks.json\"\nissuer = \"i\"\naudience = \"a\"",
