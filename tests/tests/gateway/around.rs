@@ -4,11 +4,11 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Client, Reply, send};
 use super::people::{alice, bob, carol};
-use super::setup::{Running, is_secret, new_name, readable, usual, vector};
+use super::setup::{Running, is_secret, readable, usual, vector};
 
 const NEAREST: [f64; 2] = [1.0, 0.0];
 
-fn refused(reply: &Reply, status: u16, text: &str) {
+pub(super) fn refused(reply: &Reply, status: u16, text: &str) {
     assert_eq!(reply.status, status, "{}", reply.text);
     let error = reply.json()["status"]["error"].as_str().unwrap().to_owned();
     assert!(error.contains(text), "{error}");
@@ -172,41 +172,6 @@ fn what_reveals_something_is_not_served() {
     assert!(
         super::wire::seen(name).iter().all(|seen| seen["method"] != "DELETE" && seen["method"] != "PATCH")
     );
-}
-
-#[test]
-fn limits_hold() {
-    let gateway =
-        super::setup::Setup { limits: "hits = 50\nbatch = 3\nbody = 20000".to_owned(), ..Default::default() };
-    let name = new_name();
-    super::setup::fill(&name);
-    let gateway = gateway.start_with(&name);
-    let client = gateway.client(&alice());
-    assert_eq!(client.query(&json!({"query": NEAREST, "limit": 50})).status, 200);
-    let huge = json!({"query": NEAREST, "limit": 4_000_000_000u32, "offset": 4_000_000_000u32});
-    for body in [
-        json!({"query": NEAREST, "limit": 51}),
-        json!({"query": NEAREST, "limit": 10, "offset": 41}),
-        json!({"prefetch": {"query": NEAREST, "limit": 51}, "query": NEAREST}),
-        huge,
-    ] {
-        refused(&client.query(&body), 422, "more than 50");
-    }
-    for body in [
-        json!({"query": NEAREST, "limit": -1}),
-        json!({"query": NEAREST, "limit": 1e30}),
-        json!({"query": NEAREST, "limit": "5"}),
-    ] {
-        assert_eq!(client.query(&body).status, 400, "{body}");
-    }
-    assert_eq!(client.points("/scroll", &json!({"limit": 50})).status, 422);
-    assert_eq!(client.points("", &json!({"ids": vec![1; 51]})).status, 422);
-    let search = json!({"query": NEAREST, "limit": 1});
-    assert_eq!(client.points("/query/batch", &json!({"searches": vec![search.clone(); 3]})).status, 200);
-    assert_eq!(client.points("/query/batch", &json!({"searches": vec![search; 4]})).status, 422);
-    let long =
-        json!({"query": NEAREST, "filter": {"must": [{"key": "x", "match": {"value": "x".repeat(20_000)}}]}});
-    assert_eq!(client.query(&long).status, 413);
 }
 
 #[test]

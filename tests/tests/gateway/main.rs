@@ -12,6 +12,7 @@ mod around;
 mod client;
 mod exact;
 mod failure;
+mod limits;
 mod official;
 mod oracles;
 mod people;

@@ -24,6 +24,9 @@ const MAX_COUNT: u32 = 10_000;
 /// Vectors that a client chooses by name: each page of each search asks for them.
 const MAX_VECTORS: usize = 256;
 
+/// What all searches of a request may find together: so many times what one may. All of it is in memory until it is answered.
+const BATCH_HITS: u64 = 10;
+
 /// How clients ask for a search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -63,6 +66,11 @@ impl Asked {
             )));
         }
         Ok(asked)
+    }
+
+    /// How many points it may find.
+    fn hits(&self) -> u64 {
+        u64::from(self.stage.limit) + u64::from(self.offset)
     }
 
     fn run(mut self, gated: &Gated<'_>) -> Result<(Vec<Json>, bool), Refusal> {
@@ -120,6 +128,12 @@ pub(super) fn searches(
     // All are read before the first is run.
     let asked = searches.into_iter().map(|json| Asked::read(form, Members::of(json, "a search")?, limits));
     let asked: Vec<Asked> = asked.collect::<Result<_, Refusal>>()?;
+    let (hits, most) = (asked.iter().map(Asked::hits).sum::<u64>(), u64::from(limits.hits) * BATCH_HITS);
+    if hits > most {
+        return Err(Refusal::too_much(format!(
+            "`limit` and `offset` of all searches are more than {most} together"
+        )));
+    }
     let mut complete = true;
     let mut results = Vec::with_capacity(asked.len());
     for search in asked {
