@@ -8,6 +8,7 @@
     reason = "a failure here is a failure of the test"
 )]
 
+mod apart;
 mod around;
 mod client;
 mod exact;

@@ -35,6 +35,31 @@ fn k_means_k_for_everyone() {
     assert!(nobody.query(&json!({"query": NEAREST})).ids().is_empty());
 }
 
+/// Which of several points in one place come first is another matter in each answer of the database's. Where a page of candidates ends among
+/// them, none is left out.
+#[test]
+fn points_in_one_place_are_all_found() {
+    let gateway = usual();
+    // 90 of them are secrets.
+    let tied: Vec<Json> = (100..220u64)
+        .map(|id| {
+            let title = if id % 4 == 0 { "mine" } else { "secret" };
+            json!({"id": id, "vector": vector(40), "payload": {"tenant": "a", "title": title}})
+        })
+        .collect();
+    behind("PUT", &format!("/collections/{}/points", gateway.name), &json!({"points": tied}));
+    let client = gateway.client(&alice());
+    for k in [1, 5, 20, 30, 40, 50, 100] {
+        let found = client.query(&json!({"query": vector(0), "limit": k})).ids();
+        let sorted: std::collections::BTreeSet<u64> = found.iter().copied().collect();
+        let nearer = readable("a").into_iter().filter(|id| *id < 40).count();
+        let in_place = sorted.range(100..).count();
+        assert_eq!(sorted.len(), found.len(), "{k}: a point came twice");
+        assert_eq!(found.len(), k.min(readable("a").len() + 30), "{k}");
+        assert!(k < nearer + 31 || in_place == 30, "{k}: {in_place} of 30 were found");
+    }
+}
+
 #[test]
 fn payloads_are_what_was_asked_for_of_what_may_be_seen() {
     let gateway = usual();

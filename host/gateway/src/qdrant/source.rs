@@ -17,6 +17,9 @@ use super::stage::Stage;
 use crate::answer::Refusal;
 use crate::upstream::Upstream;
 
+/// More points than this with one score are asked for once: each page has them all again.
+const MAX_TIED: usize = 1024;
+
 /// What is looked for, under the policy's filter.
 #[derive(Clone, Copy)]
 pub(super) enum Sought<'a> {
@@ -147,6 +150,7 @@ impl VectorSource for Source<'_> {
             source: self,
             filter: native,
             offset: 0,
+            tied: 0,
             next: None,
             exact: false,
             ended: false,
@@ -180,6 +184,9 @@ struct Pages<'a> {
     filter: Json,
     /// How many points were answered of the ranking that goes on.
     offset: usize,
+    /// How many of them, the last ones, have one score. Which of these come first is another matter in each answer: where a page began
+    /// behind them, one of them could be in none.
+    tied: usize,
     /// Where the list goes on.
     next: Option<Json>,
     /// Whether everything is ranked, the index having no more.
@@ -199,9 +206,6 @@ impl Candidates for Pages<'_> {
                 Sought::Ranked(stage) => self.ranked(stage, missing)?,
                 Sought::Listed { filter, ids, from } => self.listed(filter, ids, from, missing)?,
             };
-            if points.len() > missing {
-                return Err(self.source.unknown("it answered more points than it was asked for"));
-            }
             for point in points {
                 let (id, candidate) = self.source.candidate(point)?;
                 if self.seen.insert(id) {
@@ -214,16 +218,18 @@ impl Candidates for Pages<'_> {
 }
 
 impl Pages<'_> {
-    fn ranked(&mut self, stage: &Stage, limit: usize) -> Result<Vec<Json>, Error> {
-        let body = stage.body(&self.filter, limit, self.offset, self.exact);
+    fn ranked(&mut self, stage: &Stage, missing: usize) -> Result<Vec<Json>, Error> {
+        let (limit, offset) = (missing + self.tied, self.offset - self.tied);
+        let body = stage.body(&self.filter, limit, offset, self.exact);
         let body = with_everything(body, self.source.vectors);
-        let points = self.points("query", &body, |_| ())?.0;
-        self.offset += points.len();
+        let points = self.points("query", &body, limit, |_| ())?.0;
+        self.offset = offset + points.len();
+        self.tied = if stage.by_nearness() { tied(&points).min(MAX_TIED) } else { 0 };
         if points.len() < limit {
             if self.exact || !stage.approximate() {
                 self.ended = true;
             } else {
-                (self.exact, self.offset) = (true, 0);
+                (self.exact, self.offset, self.tied) = (true, 0, 0);
             }
         }
         Ok(points)
@@ -243,7 +249,7 @@ impl Pages<'_> {
             body.insert("offset".to_owned(), from.clone());
         }
         let body = with_everything(body, self.source.vectors);
-        let (points, next) = self.points("scroll", &body, |result| {
+        let (points, next) = self.points("scroll", &body, limit, |result| {
             result.get("next_page_offset").cloned().filter(|next| !next.is_null())
         })?;
         // One that does not move would go on for ever.
@@ -252,14 +258,28 @@ impl Pages<'_> {
         Ok(points)
     }
 
-    fn points<T>(&self, path: &str, body: &Json, read: impl Fn(&Json) -> T) -> Result<(Vec<Json>, T), Error> {
+    fn points<T>(
+        &self,
+        path: &str,
+        body: &Json,
+        limit: usize,
+        read: impl Fn(&Json) -> T,
+    ) -> Result<(Vec<Json>, T), Error> {
         let mut result = self.source.ask(path, body)?;
         let more = read(&result);
         match result.get_mut("points").map(Json::take) {
-            Some(Json::Array(points)) => Ok((points, more)),
+            Some(Json::Array(points)) if points.len() <= limit => Ok((points, more)),
+            Some(Json::Array(_)) => Err(self.source.unknown("it answered more points than it was asked for")),
             _ => Err(self.source.unknown("its answer has no points")),
         }
     }
+}
+
+/// How many points at the end have the same score.
+fn tied(points: &[Json]) -> usize {
+    let score = |point: &Json| point.get("score").cloned();
+    let last = points.last().map(score);
+    points.iter().rev().take_while(|point| Some(score(point)) == last).count()
 }
 
 /// Asks for whole payloads, whatever the client wants of them: the policy decides over all of it.

@@ -128,10 +128,15 @@ impl Stage {
         ranked.chain(self.filter.iter().flat_map(|filter| &filter.tested)).cloned().collect()
     }
 
+    /// Whether points come by how near they are to something.
+    pub(super) fn by_nearness(&self) -> bool {
+        self.ranking.as_ref().is_some_and(|ranking| ranking.approximate)
+    }
+
     /// Whether to rank everything after the index has no more.
     pub(super) fn approximate(&self) -> bool {
         let exact = self.params.get("exact").and_then(Json::as_bool).unwrap_or(false);
-        self.prefetch.is_empty() && self.ranking.as_ref().is_some_and(|ranking| ranking.approximate) && !exact
+        self.prefetch.is_empty() && self.by_nearness() && !exact
     }
 
     /// What the database is asked. The policy's filter is in every stage, and around the user's.
@@ -141,7 +146,7 @@ impl Stage {
         let mut params = self.params.clone();
         if exact {
             params.insert("exact".to_owned(), json!(true));
-        } else if self.ranking.as_ref().is_some_and(|ranking| ranking.approximate) {
+        } else if self.by_nearness() {
             let asked = params.get("hnsw_ef").and_then(Json::as_u64).unwrap_or(0);
             let reach = (limit.saturating_add(offset) as u64).saturating_mul(2).max(REACH).max(asked);
             params.insert("hnsw_ef".to_owned(), json!(reach.min(MAX_REACH)));
