@@ -7,6 +7,8 @@
     reason = "a failure here is a failure of the test"
 )]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use tamis_core::{Chunk, Filter, Request};
 use tamis_dialect::{Fields, Place, Qdrant};
@@ -99,6 +101,28 @@ fn less_is_nearer_in_every_metric() {
         let nearest = found.hits[0].chunk.uid.id.parse::<u64>().unwrap();
         assert_eq!(nearest % 100, 7, "{metric}");
     }
+}
+
+/// Which of several points in one place come first is another matter in each answer; none is left out between two pages.
+#[test]
+fn points_in_one_place_are_all_found() {
+    let server = Server::qdrant();
+    let chunk = |number| Chunk { vector: Some(vec![0.5, 0.5]), ..readability::chunk(number) };
+    let chunks: Vec<Chunk> = (0..300).map(chunk).collect();
+    fill(&server, "tied", "Cosine", &chunks);
+    let source = QdrantSource::new(collection(&server, "tied")).unwrap();
+    let mut pages = source.open(By::Vector(&[1.0, 0.5]), &Filter::Always).unwrap().candidates;
+    let mut found = BTreeSet::new();
+    for wanted in (32..).step_by(7) {
+        let page = pages.next_page(wanted).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for candidate in page {
+            assert!(found.insert(candidate.chunk.unwrap().uid.id), "a point came twice");
+        }
+    }
+    assert_eq!(found.len(), chunks.len());
 }
 
 #[test]

@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER: u64 = 256 << 20;
 /// How many points the index looks at, at least: Qdrant's default of 128 finds 97 of a hundred of the nearest.
 const REACH: usize = 256;
+/// More points than this with one score are asked for once: each page has them all again.
+const MAX_TIED: usize = 1024;
 
 /// Where chunks are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,8 +200,15 @@ impl VectorSource for QdrantSource {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
         let vector = by.vector_only()?;
         let Translation { native, widened } = self.collection.language.translate(filter);
-        let pages =
-            Pages { source: self, vector, filter: native, offset: 0, exact: false, seen: HashSet::new() };
+        let pages = Pages {
+            source: self,
+            vector,
+            filter: native,
+            offset: 0,
+            tied: 0,
+            exact: false,
+            seen: HashSet::new(),
+        };
         Ok(Opened { candidates: Box::new(pages), widened })
     }
 
@@ -213,8 +222,11 @@ struct Pages<'a> {
     source: &'a QdrantSource,
     vector: &'a [f32],
     filter: Json,
-    /// How many points were handed out by the ranking that goes on.
+    /// How many points were answered of the ranking that goes on.
     offset: usize,
+    /// How many of them, the last ones, have one score. Which of these come first is another matter in each answer: where a page began
+    /// behind them, one of them could be in none.
+    tied: usize,
     /// Whether this ranks all that matches.
     exact: bool,
     seen: HashSet<String>,
@@ -224,10 +236,10 @@ impl Candidates for Pages<'_> {
     fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
         let mut page = Vec::new();
         while page.len() < wanted {
-            let missing = wanted - page.len();
-            let points = self.points(missing)?;
-            let ended = points.len() < missing;
-            self.offset += points.len();
+            let (limit, offset) = (wanted - page.len() + self.tied, self.offset - self.tied);
+            let points = self.points(limit, offset)?;
+            let ended = points.len() < limit;
+            (self.offset, self.tied) = (offset + points.len(), tied(&points).min(MAX_TIED));
             for point in points {
                 let (id, candidate) = self.source.candidate(point)?;
                 if self.seen.insert(id) {
@@ -236,7 +248,7 @@ impl Candidates for Pages<'_> {
             }
             match (ended, self.exact) {
                 (false, _) => {}
-                (true, false) => (self.exact, self.offset) = (true, 0),
+                (true, false) => (self.exact, self.offset, self.tied) = (true, 0, 0),
                 (true, true) => break,
             }
         }
@@ -245,15 +257,15 @@ impl Candidates for Pages<'_> {
 }
 
 impl Pages<'_> {
-    fn points(&self, limit: usize) -> Result<Vec<Json>, Error> {
-        let reach = limit.saturating_add(self.offset).saturating_mul(2).max(REACH);
+    fn points(&self, limit: usize, offset: usize) -> Result<Vec<Json>, Error> {
+        let reach = limit.saturating_add(offset).saturating_mul(2).max(REACH);
         let params = if self.exact { json!({"exact": true}) } else { json!({"hnsw_ef": reach}) };
         let mut body = json!({
             "query": self.vector,
             "filter": self.filter,
             "params": params,
             "limit": limit,
-            "offset": self.offset,
+            "offset": offset,
             "with_payload": true,
         });
         if let (Some(name), Some(body)) = (&self.source.collection.vector, body.as_object_mut()) {
@@ -264,6 +276,13 @@ impl Pages<'_> {
             _ => Err(self.source.failed("its answer has no points")),
         }
     }
+}
+
+/// How many points at the end have the same score.
+fn tied(points: &[Json]) -> usize {
+    let score = |point: &Json| point.get("score").cloned();
+    let last = points.last().map(score);
+    points.iter().rev().take_while(|point| Some(score(point)) == last).count()
 }
 
 impl QdrantSource {

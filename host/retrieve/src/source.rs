@@ -84,8 +84,8 @@ impl std::fmt::Debug for Opened<'_> {
 
 /// Ranked chunks, pulled page by page.
 pub trait Candidates {
-    /// The next candidates, best first as far as the database's index knows, none twice: `wanted` of them, or fewer only if there are
-    /// no more. An empty page is the end.
+    /// The next candidates, best first as far as the database's index knows, none twice: `wanted` of them, or more where several are equally
+    /// near, and fewer only if there are no more. An empty page is the end.
     ///
     /// # Errors
     /// If the database fails.
