@@ -8,6 +8,31 @@ use super::writes::{point, stored};
 
 const NEAREST: [f64; 2] = [1.0, 0.0];
 
+/// Only the `hr` group sees salaries.
+pub(super) fn salaries() -> Setup {
+    const SCHEMA: &str = r#"
+        entity Group;
+        entity User in Group { tenant: String };
+        entity Chunk { tenant: String, salary?: Long };
+        action "retrieve" appliesTo { principal: User, resource: Chunk };
+    "#;
+    let policy = r#"
+        @id("whole")
+        permit(principal in Group::"hr", action, resource) when { resource.tenant == principal.tenant };
+        @id("brief") @redact("salary")
+        permit(principal, action, resource) when { resource.tenant == principal.tenant && resource has salary };
+        @id("plain")
+        permit(principal, action, resource) when { resource.tenant == principal.tenant && !(resource has salary) };
+    "#;
+    let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true }"#;
+    Setup {
+        policy: policy.as_bytes().to_vec(),
+        schema: Some(SCHEMA),
+        fields: fields.to_owned(),
+        ..Setup::default()
+    }
+}
+
 #[test]
 fn where_the_filter_says_all_the_database_counts() {
     const SCHEMA: &str = r#"

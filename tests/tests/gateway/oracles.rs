@@ -113,29 +113,9 @@ fn what_is_redacted_does_not_crowd_a_prefetch() {
 /// Qdrant hands a filter down to what is below: nor may it do so there, even where the policy's own filter says all.
 #[test]
 fn what_is_redacted_does_not_crowd_by_a_filter_above() {
-    const SCHEMA: &str = r#"
-        entity Group;
-        entity User in Group { tenant: String };
-        entity Chunk { tenant: String, salary?: Long };
-        action "retrieve" appliesTo { principal: User, resource: Chunk };
-    "#;
-    let policy = r#"
-        @id("whole")
-        permit(principal in Group::"hr", action, resource) when { resource.tenant == principal.tenant };
-        @id("brief") @redact("salary")
-        permit(principal, action, resource) when { resource.tenant == principal.tenant && resource has salary };
-        @id("plain")
-        permit(principal, action, resource) when { resource.tenant == principal.tenant && !(resource has salary) };
-    "#;
-    let admitted = "fields = { id = { absent = true }, entity_type = { constant = \"Chunk\" }, ancestors = { absent = true }, admitted = true }";
     let name = super::setup::new_name();
     super::setup::fill(&name);
-    let exact = Setup {
-        policy: policy.as_bytes().to_vec(),
-        schema: Some(SCHEMA),
-        fields: admitted.to_owned(),
-        ..Setup::default()
-    };
+    let exact = super::exact::salaries();
     for (gateway, is_exact) in [(usual(), "false"), (exact.start_with(&name), "true")] {
         let (alice, bob) = (gateway.client(&alice()), gateway.client(&bob()));
         let filter = json!({"should": [{"key": "salary", "range": {"gt": 1_000}}, {"key": "number", "match": {"value": 58}}]});
