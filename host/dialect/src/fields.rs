@@ -160,6 +160,11 @@ impl Fields {
         });
         mapped.unwrap_or_else(|| path.to_vec())
     }
+
+    /// Whether an attribute is a record of which some part lies elsewhere: no field holds all of it.
+    pub(crate) fn is_scattered(&self, path: &[String]) -> bool {
+        self.attributes.keys().any(|mapped| mapped.len() > path.len() && mapped.starts_with(path))
+    }
 }
 
 fn at<'a>(object: &'a Map<String, Json>, path: &[String]) -> Option<&'a Json> {

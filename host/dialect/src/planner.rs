@@ -109,6 +109,9 @@ impl Planner<'_> {
         {
             return Plan::Always;
         }
+        if self.fields.is_scattered(&attribute.path) {
+            return self.leave_out(&format!("`{name}`"), "parts of it lie in fields of their own", wide);
+        }
         if *test == Test::Readable && self.fields.admitted {
             return self.test(&format!("`{name}`"), &field, Atom::Present, stored, wide);
         }
@@ -447,7 +450,27 @@ mod tests {
         let entity_type = Place::Constant("Chunk".to_owned());
         let mut fields = Fields { entity_type, admitted, ..Fields::default() };
         fields.attributes.insert(vec!["mapped".to_owned()], vec!["a".to_owned(), "b".to_owned()]);
+        fields.attributes.insert(vec!["split".to_owned(), "part".to_owned()], vec!["c".to_owned()]);
         plan(&Filter::from_json(text).unwrap(), &fields, LIMITS, &judge)
+    }
+
+    #[test]
+    fn a_record_whose_parts_lie_elsewhere_is_left_out() {
+        for test in [r#""op":"exists""#, r#""op":"readable""#, r#""op":"equals","value":{"part":1}"#] {
+            let whole = format!(r#"{{{test},"attr":["split"]}}"#);
+            for text in [format!(r#"{{"op":"not","arg":{whole}}}"#), whole] {
+                for admitted in [false, true] {
+                    let left_out = ["`split`: parts of it lie in fields of their own".to_owned()].to_vec();
+                    assert_eq!(planned_if(&text, admitted), (Plan::Always, left_out), "{text}");
+                }
+            }
+        }
+        for (path, field) in [(r#""split","part""#, &["c"][..]), (r#""split","other""#, &["split", "other"])]
+        {
+            let text = format!(r#"{{"op":"exists","attr":[{path}],"type":"Long"}}"#);
+            let field = Field::Attribute(field.iter().map(|&name| name.to_owned()).collect());
+            assert_eq!(planned(&text), (Plan::Test(field, Atom::Present), vec![]));
+        }
     }
 
     #[test]
