@@ -1,5 +1,6 @@
-//! Database engines that come as Python packages, for tests against the real thing.
+//! Database engines that come as packages, nearly all of them Python's, for tests against the real thing.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -29,6 +30,27 @@ pub fn python_with(folder: &str, requirements: &str) -> PathBuf {
     run(Command::new(&python).args(install).arg(requirements));
     std::fs::write(&installed, wanted).unwrap();
     python
+}
+
+/// The folder of what `opensearch` or `elasticsearch` consists of. The first call of a checkout has Maven fetch it into `target`: 45 MB, and 32.
+fn jars(name: &str) -> PathBuf {
+    static FETCHING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
+    let project = root().join(format!("tests/engines/{name}_pom.xml"));
+    let wanted = std::fs::read_to_string(&project).unwrap();
+    let folder = target().join(name);
+    let (jars, fetched) = (folder.join("jars"), folder.join("fetched.xml"));
+    if std::fs::read_to_string(&fetched).is_ok_and(|text| text == wanted) {
+        return jars;
+    }
+    // Java takes whatever lies there.
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut output = OsString::from("-DoutputDirectory=");
+    output.push(&jars);
+    let fetch = ["--quiet", "--batch-mode", "dependency:copy-dependencies", "--file"];
+    run(Command::new("mvn").args(fetch).arg(&project).arg(output));
+    std::fs::write(&fetched, wanted).unwrap();
+    jars
 }
 
 /// The loadable extension of SQLite. Cargo builds it apart from everything else, as it must not have an SQLite of its own; the first time
@@ -94,9 +116,25 @@ impl Server {
         server
     }
 
+    /// `opensearch` or `elasticsearch`. Its address is a host and a port.
+    pub fn search_engine(name: &str) -> Self {
+        let jars = jars(name);
+        // One began as a copy of the other, and its classes have the same names in another package.
+        let program = std::fs::read_to_string(root().join("tests/engines/serve_opensearch.java")).unwrap();
+        let own_program = jars.with_file_name("serve.java");
+        std::fs::write(&own_program, program.replace("org.opensearch.", &format!("org.{name}."))).unwrap();
+        let mut command = Command::new("java");
+        // It runs for some seconds, so little is worth compiling well.
+        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        Self::run(command.arg(jars.join("*")).arg(own_program))
+    }
+
     fn start(script: &str, argument: Option<&Path>) -> Self {
-        let mut command = Command::new(python());
-        command.arg(root().join(script)).args(argument);
+        Self::run(Command::new(python()).arg(root().join(script)).args(argument))
+    }
+
+    /// A program that prints its address, and ends with its input.
+    fn run(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
@@ -113,7 +151,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The script stops the server when its input ends.
+        // The server stops when its input ends.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }

@@ -5,7 +5,7 @@
 //!
 //! | what | mapped as |
 //! |---|---|
-//! | texts of every kind, entities, times, durations, addresses | `keyword`, with neither `ignore_above` nor `normalizer` |
+//! | texts of every kind, entities, times, durations, addresses, and what has no declared type | `keyword`, with neither `ignore_above` nor `normalizer` |
 //! | whole numbers, booleans, decimals | `long`, `boolean`, `double` |
 //! | records | `object`, not `flattened` or `nested` |
 //! | type, id and ancestors of the chunk | `keyword` |
@@ -13,8 +13,12 @@
 //! with `"dynamic": "strict"` and without `ignore_malformed`: a filter misses what is stored but not indexed.
 //!
 //! A field holds any number of values, so a test holds if one of them meets it, and the fields of objects in an array are those of one.
-//! Values are coerced: a number in quotes is a number. So tests are exact only where every chunk passed the admit gate, and never of an
-//! attribute inside another. An absent value, null and an empty array are one to Elasticsearch.
+//! Values are coerced: a number in quotes is a number, and a whole one without what is behind its point. So tests are exact only where every
+//! chunk passed the admit gate, and never of an attribute inside another. An absent value, null and an empty array are one to Elasticsearch.
+//! A minus zero is less than zero to it; the admit gate stores none.
+//!
+//! A search fails as a whole if a value is not what its field is mapped as takes: if an attribute is a `long`, a filter that knows no type for
+//! it must not compare it with a text. It also fails if it is longer than `http.max_content_length`, 100 MB.
 
 use serde_json::{Value as Json, json};
 use tamis_core::Type;
@@ -28,10 +32,13 @@ use crate::{Dialect, Translation};
 /// `index.max_terms_count` is 65 536. A `bool` is inside 20 others at most (30 in later versions), of which the search around the filter
 /// takes some.
 const LIMITS: Limits = Limits { list: 65_536, values: 200_000, depth: 15 };
-/// `indices.query.bool.max_clause_count` is 1024 where there is the least memory. A list counts as one.
-const MAX_TESTS: usize = 1000;
+/// `indices.query.bool.max_clause_count` is 1024 where there is the least memory, for the whole search: some are for what is around the
+/// filter.
+const MAX_CLAUSES: usize = 1000;
 /// The longest keyword that an index takes, in bytes. Nothing longer is stored.
 const MAX_KEYWORD: usize = 32_766;
+/// The longest prefix, in bytes: Lucene makes an automaton of it that has a state for each, and wants no more than these.
+const MAX_PREFIX: usize = 1000;
 
 /// An index whose documents hold chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +62,23 @@ impl Dialect for Elasticsearch {
 /// The query that a filter becomes.
 pub(crate) fn query(filter: &Filter, fields: &Fields) -> Translation<Json> {
     let (planned, mut widened) = plan_by_type(filter, fields, LIMITS, &judge);
-    let planned = planned.with_tests(MAX_TESTS, &mut widened);
+    let planned = planned.with_most(MAX_CLAUSES, clauses, &mut widened);
     Translation { native: write(&planned), widened }
+}
+
+/// How many clauses a plan counts as, at most. For a number Lucene has several ways to find it, and counts each: two, and three in an
+/// index that is sorted by it. A list counts as one, and a negation as one more.
+fn clauses(plan: &Plan) -> usize {
+    match plan {
+        Plan::Always | Plan::Never => 1,
+        Plan::And(parts) | Plan::Or(parts) => parts.iter().map(clauses).sum(),
+        Plan::Not(inner) => clauses(inner) + 1,
+        Plan::Test(_, atom) => {
+            let is_number = |value: &Scalar| matches!(value, Scalar::Integer(_) | Scalar::Number(_));
+            let each = if atom.values().first().is_some_and(is_number) { 3 } else { 2 };
+            if let Atom::ContainsAll(values, _) = atom { values.len() * each } else { each }
+        }
+    }
 }
 
 fn judge(field: &Field, atom: &Atom, stored: Option<&Type>) -> Verdict {
@@ -68,6 +90,9 @@ fn judge(field: &Field, atom: &Atom, stored: Option<&Type>) -> Verdict {
     }
     if atom.values().iter().any(is_long) {
         return inexpressible("a text that is too long for a keyword");
+    }
+    if matches!(atom, Atom::StartsWith(prefix) if prefix.len() > MAX_PREFIX) {
+        return inexpressible("a text that is too long to begin with");
     }
     match (atom, stored) {
         (Atom::IsArray(_), _) | (Atom::Present, None | Some(Type::Set(_) | Type::Record(_))) => {
@@ -215,6 +240,8 @@ mod tests {
     fn what_elasticsearch_cannot_tell_is_left_out() {
         let long =
             format!(r#"{{"op":"equals","attr":["a"],"type":"String","value":"{}"}}"#, "x".repeat(40_000));
+        let prefix =
+            format!(r#"{{"op":"starts-with","attr":["a"],"type":"String","value":"{}"}}"#, "é".repeat(501));
         for filter in [
             r#"{"op":"exists","attr":["a"],"type":"Set<String>"}"#,
             r#"{"op":"exists","attr":["a"]}"#,
@@ -224,9 +251,30 @@ mod tests {
             r#"{"op":"equals","attr":["_id"],"type":"Long","value":1}"#,
             r#"{"op":"equals","attr":[" "],"type":"Long","value":1}"#,
             &long,
+            &prefix,
         ] {
             let (native, widened) = translated(filter, true);
             assert_eq!((native, widened.len()), (json!({"match_all": {}}), 1), "{filter}");
+        }
+    }
+
+    #[test]
+    fn clauses_are_counted_as_lucene_does() {
+        let test = |text: &str| {
+            let fields = Fields { admitted: true, ..Fields::default() };
+            clauses(&plan_by_type(&Filter::from_json(text).unwrap(), &fields, LIMITS, &judge).0)
+        };
+        let number = r#"{"op":"one-of","attr":["a"],"type":"Long","values":[1,2]}"#;
+        let text = r#"{"op":"equals","attr":["b"],"type":"String","value":"x"}"#;
+        for (filter, expected) in [
+            (number.to_owned(), 3),
+            (text.to_owned(), 2),
+            (format!(r#"{{"op":"not","arg":{number}}}"#), 4),
+            (format!(r#"{{"op":"or","args":[{number},{text}]}}"#), 5),
+            (r#"{"op":"contains-any","attr":["a"],"type":"Set<Long>","values":[1,2]}"#.to_owned(), 3),
+            (r#"{"op":"contains-all","attr":["a"],"type":"Set<Long>","values":[1,2]}"#.to_owned(), 6),
+        ] {
+            assert_eq!(test(&filter), expected, "{filter}");
         }
     }
 }

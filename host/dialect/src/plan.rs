@@ -192,13 +192,23 @@ impl Plan {
     /// The parts of a conjunction that have at most `most` tests in all, where one of what a set contains counts for each value.
     /// Says so in `left_out` if these are not all.
     pub(crate) fn with_tests(self, most: usize, left_out: &mut Vec<String>) -> Plan {
-        if self.tests() <= most {
+        self.with_most(most, Self::tests, left_out)
+    }
+
+    /// The same for a database that counts otherwise: a conjunction counts as its parts do together.
+    pub(crate) fn with_most(
+        self,
+        most: usize,
+        count: fn(&Plan) -> usize,
+        left_out: &mut Vec<String>,
+    ) -> Plan {
+        if count(&self) <= most {
             return self;
         }
         let parts = if let Plan::And(parts) = self { parts } else { vec![self] };
         let mut room = most;
         let fits = |part: &Plan| {
-            let tests = part.tests();
+            let tests = count(part);
             let fits = tests <= room;
             room -= if fits { tests } else { 0 };
             fits
