@@ -1,5 +1,5 @@
 """OpenSearch or Elasticsearch, a real server, against the cases of `engine_cases opensearch` or `engine_cases elasticsearch`, read from
-standard input. The argument is where it listens: see serve_opensearch.java.
+standard input. The argument is where it listens: see serve_opensearch.java and serve_elasticsearch.java.
 """
 
 import contextlib

@@ -10,12 +10,8 @@ import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
 import org.opensearch.transport.Netty4Plugin;
 
-/**
- * Runs OpenSearch until standard input ends. Prints where it listens: java -cp 'JARS/*' serve_opensearch.java
- *
- * With "elasticsearch" for "opensearch" this runs Elasticsearch.
- */
-class Serve {
+/** Runs OpenSearch until standard input ends. Prints where it listens: java -cp 'FOLDER/jars/*' serve_opensearch.java */
+class ServeOpenSearch {
     static final class Server extends Node {
         Server(Settings settings) {
             super(InternalSettingsPreparer.prepareEnvironment(settings, Map.of(), null, () -> "tests"),
@@ -28,7 +24,7 @@ class Serve {
     }
 
     public static void main(String[] arguments) throws Exception {
-        Path folder = Files.createTempDirectory("engine-");
+        Path folder = Files.createTempDirectory("opensearch-");
         Settings settings = Settings.builder()
                 .put("path.home", folder.toString())
                 .put("discovery.type", "single-node")

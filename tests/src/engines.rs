@@ -32,25 +32,24 @@ pub fn python_with(folder: &str, requirements: &str) -> PathBuf {
     python
 }
 
-/// The folder of what `opensearch` or `elasticsearch` consists of. The first call of a checkout has Maven fetch it into `target`: 45 MB, and 32.
-fn jars(name: &str) -> PathBuf {
+/// The folder with what `opensearch` or `elasticsearch` consists of. The first call of a checkout has Maven fetch it into `target`: 45 MB or 40.
+fn search_engine(name: &str) -> PathBuf {
     static FETCHING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     let project = root().join(format!("tests/engines/{name}_pom.xml"));
     let wanted = std::fs::read_to_string(&project).unwrap();
     let folder = target().join(name);
-    let (jars, fetched) = (folder.join("jars"), folder.join("fetched.xml"));
+    let fetched = folder.join("fetched.xml");
     if std::fs::read_to_string(&fetched).is_ok_and(|text| text == wanted) {
-        return jars;
+        return folder;
     }
     // Java takes whatever lies there.
     let _ = std::fs::remove_dir_all(&folder);
-    let mut output = OsString::from("-DoutputDirectory=");
-    output.push(&jars);
-    let fetch = ["--quiet", "--batch-mode", "dependency:copy-dependencies", "--file"];
-    run(Command::new("mvn").args(fetch).arg(&project).arg(output));
+    let mut place = OsString::from("-Dfolder=");
+    place.push(&folder);
+    run(Command::new("mvn").args(["--quiet", "--batch-mode", "package", "--file"]).arg(&project).arg(place));
     std::fs::write(&fetched, wanted).unwrap();
-    jars
+    folder
 }
 
 /// The loadable extension of SQLite. Cargo builds it apart from everything else, as it must not have an SQLite of its own; the first time
@@ -118,15 +117,12 @@ impl Server {
 
     /// `opensearch` or `elasticsearch`. Its address is a host and a port.
     pub fn search_engine(name: &str) -> Self {
-        let jars = jars(name);
-        // One began as a copy of the other, and its classes have the same names in another package.
-        let program = std::fs::read_to_string(root().join("tests/engines/serve_opensearch.java")).unwrap();
-        let own_program = jars.with_file_name("serve.java");
-        std::fs::write(&own_program, program.replace("org.opensearch.", &format!("org.{name}."))).unwrap();
+        let folder = search_engine(name);
+        let program = root().join(format!("tests/engines/serve_{name}.java"));
         let mut command = Command::new("java");
         // It runs for some seconds, so little is worth compiling well.
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-        Self::run(command.arg(jars.join("*")).arg(own_program))
+        Self::run(command.arg(folder.join("jars/*")).arg(program).arg(folder))
     }
 
     fn start(script: &str, argument: Option<&Path>) -> Self {

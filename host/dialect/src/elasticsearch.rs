@@ -29,15 +29,16 @@ use crate::plan::{Atom, Field, Limits, Plan, Scalar, Verdict};
 use crate::planner::plan_by_type;
 use crate::{Dialect, Translation};
 
-/// `index.max_terms_count` is 65 536. A `bool` is inside 20 others at most (30 in later versions), of which the search around the filter
-/// takes some.
+/// `index.max_terms_count` is 65 536. A `bool` is inside 20 others at most in Elasticsearch 7, 30 in 8, of which the search around the filter
+/// takes some; OpenSearch was seen to take 200.
 const LIMITS: Limits = Limits { list: 65_536, values: 200_000, depth: 15 };
-/// `indices.query.bool.max_clause_count` is 1024 where there is the least memory, for the whole search: some are for what is around the
-/// filter.
+/// `indices.query.bool.max_clause_count` is 1024, in later versions of Elasticsearch only where there is the least memory. It is for the
+/// whole search, so some are for what is around the filter.
 const MAX_CLAUSES: usize = 1000;
-/// The longest keyword that an index takes, in bytes. Nothing longer is stored.
+/// The longest keyword that an index takes, in bytes. Nothing longer is stored, and Elasticsearch fails a search for it.
 const MAX_KEYWORD: usize = 32_766;
-/// The longest prefix, in bytes: Lucene makes an automaton of it that has a state for each, and wants no more than these.
+/// The longest prefix, in bytes: Lucene makes an automaton of it that has a state for each, and takes no more than these. In Elasticsearch
+/// `index.max_regex_length` is the same.
 const MAX_PREFIX: usize = 1000;
 
 /// An index whose documents hold chunks.
