@@ -49,7 +49,7 @@ def misreads(filter_, types):
 
 
 def main():
-    client = OpenSearch(f"http://{sys.argv[1]}", timeout=60)
+    client = OpenSearch(f"http://{sys.argv[1]}", timeout=300)
     given = cases.read()
     types = mapping(given)
     ids = fill(client, given, types)
