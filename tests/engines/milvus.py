@@ -5,14 +5,12 @@ Template parameters came with 2.5, so here they are written into the expression 
 It needs an environment of its own: milvus_requirements.txt.
 """
 
-import fcntl
 import json
 import re
-import socket
-import struct
 import sys
 import tempfile
 
+import alone
 import cases
 
 # This file has the name of the package, which is to be found first.
@@ -46,39 +44,38 @@ def writable(native):
 
 
 def fill(chunks):
-    collection = Collection("chunks", CollectionSchema([
-        FieldSchema("number", DataType.INT64, is_primary=True),
-        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
-        FieldSchema("chunk_id", **TEXT),
-        FieldSchema("chunk_type", **TEXT),
-        FieldSchema("attributes", DataType.JSON),
-        FieldSchema("ancestors", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=1000),
-    ]))
-    collection.insert([
-        list(range(len(chunks))),
-        [[1.0, 0.5]] * len(chunks),
-        [chunk["id"] for chunk in chunks],
-        [chunk["type"] for chunk in chunks],
-        [chunk["attributes"] for chunk in chunks],
-        [chunk["ancestors"] for chunk in chunks],
-    ])
+    collection = Collection(
+        "chunks",
+        CollectionSchema(
+            [
+                FieldSchema("number", DataType.INT64, is_primary=True),
+                FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
+                FieldSchema("chunk_id", **TEXT),
+                FieldSchema("chunk_type", **TEXT),
+                FieldSchema("attributes", DataType.JSON),
+                FieldSchema(
+                    "ancestors", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=1000
+                ),
+            ]
+        ),
+    )
+    collection.insert(
+        [
+            list(range(len(chunks))),
+            [[1.0, 0.5]] * len(chunks),
+            [chunk["id"] for chunk in chunks],
+            [chunk["type"] for chunk in chunks],
+            [chunk["attributes"] for chunk in chunks],
+            [chunk["ancestors"] for chunk in chunks],
+        ]
+    )
     collection.create_index("vector", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
     collection.load()
     return collection
 
 
-def raise_loopback():
-    """In a new network namespace the loopback interface is down."""
-    set_flags, up = 0x8914, 0x1
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, set_flags, struct.pack("16sh", b"lo", up))
-
-
 def main():
-    with open("/proc/net/dev") as devices:
-        if any(not line.strip().startswith("lo:") for line in devices.readlines()[2:]):
-            sys.exit("the server listens on every interface: run this in a network namespace of its own")
-    raise_loopback()
+    alone.raise_loopback()
     given = cases.read()
     every = len(given["cases"])
     given["cases"] = [case for case in given["cases"] if writable(case["native"])]

@@ -64,6 +64,12 @@ pub fn sqlite_extension() -> PathBuf {
     library
 }
 
+/// The server of Weaviate. `./run test` has built it, or the first test that asks for it does, which takes some minutes.
+pub fn weaviate_server() -> PathBuf {
+    run(Command::new(root().join("run")).arg("weaviate").env("CARGO_TARGET_DIR", target()));
+    target().join("weaviate/server")
+}
+
 /// The folder that cargo builds into.
 fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();

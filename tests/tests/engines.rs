@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use tamis_core::Chunk;
 use tamis_core::filter::Filter;
 use tamis_dialect::{Fields, dialect};
-use tamis_tests::engines::{Server, example_binary, python, python_with};
+use tamis_tests::engines::{Server, example_binary, python, python_with, weaviate_server};
 use tamis_tests::root;
 
 /// Filters for each engine: some seconds, most of which the engine takes.
@@ -90,22 +90,36 @@ fn lancedb_selects_what_a_filter_matches() {
     check("lancedb.py", "lancedb", 50);
 }
 
-/// The server listens on every interface, so it gets a network of its own.
-#[test]
-fn milvus_selects_what_a_filter_matches() {
-    let alone = || {
+/// Runs a program whose network is its own, for a server that listens on every interface; `None` where the machine gives nobody one.
+fn alone() -> Option<Command> {
+    let unshare = || {
         let mut command = Command::new("unshare");
         command.args(["--net", "--map-root-user", "--"]);
         command
     };
-    if !alone().arg("true").status().is_ok_and(|status| status.success()) {
+    unshare().arg("true").status().is_ok_and(|status| status.success()).then(unshare)
+}
+
+#[test]
+fn milvus_selects_what_a_filter_matches() {
+    let Some(mut engine) = alone() else {
         println!("milvus is not tested: this machine gives nobody a network namespace");
         return;
-    }
+    };
     let python = python_with("engines-milvus", "tests/engines/milvus_requirements.txt");
-    let mut engine = alone();
     engine.arg(python).arg(root().join("tests/engines/milvus.py"));
     check_with(&mut engine, "milvus", 30);
+}
+
+/// The server is built from its Go module: minutes, the first time.
+#[test]
+fn weaviate_selects_what_a_filter_matches() {
+    let Some(mut engine) = alone() else {
+        println!("weaviate is not tested: this machine gives nobody a network namespace");
+        return;
+    };
+    engine.arg(python()).arg(root().join("tests/engines/weaviate.py")).arg(weaviate_server());
+    check_with(&mut engine, "weaviate", 30);
 }
 
 #[test]
@@ -195,9 +209,4 @@ fn largest() -> [[Json; 2]; 9] {
 #[test]
 fn pinecone_is_asked_for_what_a_filter_matches() {
     check("pinecone.py", "pinecone", 10);
-}
-
-#[test]
-fn weaviate_is_asked_for_what_a_filter_matches() {
-    check("weaviate.py", "weaviate", 10);
 }

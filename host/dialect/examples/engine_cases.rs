@@ -50,6 +50,11 @@ fn has_columns(name: &str) -> bool {
     ["postgres-columns", "duckdb", "lancedb"].contains(&name)
 }
 
+/// Whether an attribute has values of one type of JSON only.
+fn has_types(name: &str) -> bool {
+    has_columns(name) || name == "weaviate"
+}
+
 /// Path, type, values of the type, and others, each as JSON. The last one has no declared type.
 const ATTRIBUTES: [(&[&str], Option<&str>, &str, &str); 19] = [
     (&["t"], Some("String"), TEXTS, r#"[5, 1.5, true, ["a"], ["a", "b"], {"a": "a"}, [], {}]"#),
@@ -143,12 +148,13 @@ fn main() -> ExitCode {
     }
     let declared = declared();
     let columns = name.as_deref().is_some_and(has_columns);
+    let types = name.as_deref().is_some_and(has_types);
     let emit = name.and_then(|name| dialect(&name, admitted));
     let (Some(emit), Some(cases), Some(seed)) = (emit, cases, seed) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let mut random = Random { state: seed as u64, admitted, columns };
+    let mut random = Random { state: seed as u64, admitted, types, columns };
     let chunks: Vec<Chunk> = (0..CHUNKS).map(|index| chunk(&mut random, index, &declared)).collect();
     let cases: Vec<Json> = (0..cases).map(|index| case(&mut random, index, emit.as_ref(), &chunks)).collect();
     let chunks: Vec<Json> = chunks.iter().map(chunk_json).collect();
@@ -188,7 +194,7 @@ fn chunk(random: &mut Random, index: usize, declared: &[FootprintAttribute]) -> 
     chunk.uid.entity_type = random.pick(&CHUNK_TYPES).to_owned();
     for (names, declared, values, others) in ATTRIBUTES {
         let mut others = list(others);
-        if random.columns {
+        if random.types {
             let declared = attribute(names, declared).declared;
             others.retain(|other| declared.as_ref().is_some_and(|declared| has_place(other, declared)));
         }
@@ -200,7 +206,7 @@ fn chunk(random: &mut Random, index: usize, declared: &[FootprintAttribute]) -> 
         };
         put(&mut chunk.attributes, names, stored);
     }
-    if !random.admitted && !random.columns && random.below(10) == 0 {
+    if !random.admitted && !random.types && random.below(10) == 0 {
         chunk
             .attributes
             .insert("org".to_owned(), random.pick(&list(r#"["hr", ["hr"], [{"unit": "hr"}], null]"#)));
@@ -387,6 +393,8 @@ struct Random {
     state: u64,
     /// Whether all that it makes passed the admit gate.
     admitted: bool,
+    /// Whether what an attribute has is at least of the right type of JSON.
+    types: bool,
     /// Whether it is for columns, so that filters keep to attributes with a declared type.
     columns: bool,
 }

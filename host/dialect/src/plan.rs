@@ -53,6 +53,9 @@ pub(crate) enum Verdict {
     Unnegated(String),
     /// What it can be expressed by holds for more; the text says why.
     Wider(String),
+    /// It can be expressed by what holds for more, and by what holds for less, of which the dialect writes the one that is wanted; the
+    /// text says why.
+    Bounded(String),
     /// It cannot be expressed; the text says why.
     Inexpressible(String),
 }

@@ -95,6 +95,10 @@ impl Planner<'_> {
                 let left_out = self.leave_out(what, &why, wide);
                 if wide { Plan::Test(field.clone(), atom) } else { left_out }
             }
+            Verdict::Bounded(why) => {
+                self.leave_out(what, &why, wide);
+                Plan::Test(field.clone(), atom)
+            }
             Verdict::Inexpressible(why) => self.leave_out(what, &why, wide),
         }
     }
