@@ -44,31 +44,22 @@ def writable(native):
 
 
 def fill(chunks):
-    collection = Collection(
-        "chunks",
-        CollectionSchema(
-            [
-                FieldSchema("number", DataType.INT64, is_primary=True),
-                FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
-                FieldSchema("chunk_id", **TEXT),
-                FieldSchema("chunk_type", **TEXT),
-                FieldSchema("attributes", DataType.JSON),
-                FieldSchema(
-                    "ancestors", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=1000
-                ),
-            ]
-        ),
-    )
-    collection.insert(
-        [
-            list(range(len(chunks))),
-            [[1.0, 0.5]] * len(chunks),
-            [chunk["id"] for chunk in chunks],
-            [chunk["type"] for chunk in chunks],
-            [chunk["attributes"] for chunk in chunks],
-            [chunk["ancestors"] for chunk in chunks],
-        ]
-    )
+    collection = Collection("chunks", CollectionSchema([
+        FieldSchema("number", DataType.INT64, is_primary=True),
+        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
+        FieldSchema("chunk_id", **TEXT),
+        FieldSchema("chunk_type", **TEXT),
+        FieldSchema("attributes", DataType.JSON),
+        FieldSchema("ancestors", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=1000),
+    ]))
+    collection.insert([
+        list(range(len(chunks))),
+        [[1.0, 0.5]] * len(chunks),
+        [chunk["id"] for chunk in chunks],
+        [chunk["type"] for chunk in chunks],
+        [chunk["attributes"] for chunk in chunks],
+        [chunk["ancestors"] for chunk in chunks],
+    ])
     collection.create_index("vector", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
     collection.load()
     return collection
