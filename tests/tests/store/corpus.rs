@@ -20,6 +20,8 @@ pub(crate) fn log_of(action: impl FnOnce()) -> String {
         .with_ansi(false)
         .with_writer(Arc::new(writer));
     let guard = subscriber.set_default();
+    // While there is just one subscriber, a thread that has none and is the first to log something turns that off for all threads.
+    drop(tracing_subscriber::registry().set_default());
     action();
     drop(guard);
     reading.join().unwrap()
