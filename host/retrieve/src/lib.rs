@@ -21,7 +21,7 @@ mod store;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresSource, PostgresTable};
 #[cfg(feature = "qdrant")]
-pub use self::qdrant::{QdrantCollection, QdrantSource};
+pub use self::qdrant::{QdrantCollection, QdrantRanking, QdrantSource};
 pub use error::Error;
 pub use index::{IndexReport, Rejected, index};
 pub use search::{Found, Hit, Question, search, search_with};

@@ -200,15 +200,9 @@ impl VectorSource for QdrantSource {
     fn open<'a>(&'a self, by: By<'a>, filter: &Filter) -> Result<Opened<'a>, Error> {
         let vector = by.vector_only()?;
         let Translation { native, widened } = self.collection.language.translate(filter);
-        let pages = Pages {
-            source: self,
-            vector,
-            filter: native,
-            offset: 0,
-            tied: 0,
-            exact: false,
-            seen: HashSet::new(),
-        };
+        let ranking = QdrantRanking::default();
+        let pages =
+            Pages { source: self, vector, filter: native, ranking, exact: false, seen: HashSet::new() };
         Ok(Opened { candidates: Box::new(pages), widened })
     }
 
@@ -222,11 +216,7 @@ struct Pages<'a> {
     source: &'a QdrantSource,
     vector: &'a [f32],
     filter: Json,
-    /// How many points were answered of the ranking that goes on.
-    offset: usize,
-    /// How many of them, the last ones, have one score. Which of these come first is another matter in each answer: where a page began
-    /// behind them, one of them could be in none.
-    tied: usize,
+    ranking: QdrantRanking,
     /// Whether this ranks all that matches.
     exact: bool,
     seen: HashSet<String>,
@@ -236,10 +226,10 @@ impl Candidates for Pages<'_> {
     fn next_page(&mut self, wanted: usize) -> Result<Vec<Candidate>, Error> {
         let mut page = Vec::new();
         while page.len() < wanted {
-            let (limit, offset) = (wanted - page.len() + self.tied, self.offset - self.tied);
+            let (limit, offset) = self.ranking.page(wanted - page.len());
             let points = self.points(limit, offset)?;
             let ended = points.len() < limit;
-            (self.offset, self.tied) = (offset + points.len(), tied(&points).min(MAX_TIED));
+            self.ranking.advance(&points);
             for point in points {
                 let (id, candidate) = self.source.candidate(point)?;
                 if self.seen.insert(id) {
@@ -248,7 +238,7 @@ impl Candidates for Pages<'_> {
             }
             match (ended, self.exact) {
                 (false, _) => {}
-                (true, false) => (self.exact, self.offset, self.tied) = (true, 0, 0),
+                (true, false) => (self.exact, self.ranking) = (true, QdrantRanking::default()),
                 (true, true) => break,
             }
         }
@@ -275,6 +265,34 @@ impl Pages<'_> {
             Some(Json::Array(points)) => Ok(points),
             _ => Err(self.source.failed("its answer has no points")),
         }
+    }
+}
+
+/// How far a ranking of Qdrant's was answered, page by page. Which of several points of one score come first is another matter in each answer:
+/// where a page began behind them, one of them could be in none. So it begins with those that were the last ones of the page before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QdrantRanking {
+    /// How many points were answered.
+    answered: usize,
+    /// How many of them, the last ones, have one score.
+    tied: usize,
+}
+
+impl QdrantRanking {
+    /// How many points to ask for to have so many new ones, and how many to leave out before.
+    pub fn page(&self, wanted: usize) -> (usize, usize) {
+        (wanted + self.tied, self.answered - self.tied)
+    }
+
+    /// Goes on behind the page that was answered.
+    pub fn advance(&mut self, points: &[Json]) {
+        let tied = tied(points).min(MAX_TIED);
+        (self.answered, self.tied) = (self.answered - self.tied + points.len(), tied);
+    }
+
+    /// The same where points of one score have an order.
+    pub fn skip(&mut self, points: &[Json]) {
+        (self.answered, self.tied) = (self.answered - self.tied + points.len(), 0);
     }
 }
 

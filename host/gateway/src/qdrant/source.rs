@@ -9,16 +9,15 @@ use serde_json::{Map, Value as Json, json};
 use tamis_core::decision::Path;
 use tamis_core::{Filter, Redaction};
 use tamis_dialect::{Dialect, Qdrant as Language, Translation};
-use tamis_retrieve::{By, Candidate, Candidates, Error, Opened, QdrantCollection, VectorSource};
+use tamis_retrieve::{
+    By, Candidate, Candidates, Error, Opened, QdrantCollection, QdrantRanking, VectorSource,
+};
 
 use super::filter::{UserFilter, all, one_of};
 use super::key::overlap;
 use super::stage::Stage;
 use crate::answer::Refusal;
 use crate::upstream::Upstream;
-
-/// More points than this with one score are asked for once: each page has them all again.
-const MAX_TIED: usize = 1024;
 
 /// What is looked for, under the policy's filter.
 #[derive(Clone, Copy)]
@@ -149,8 +148,7 @@ impl VectorSource for Source<'_> {
         let pages = Pages {
             source: self,
             filter: native,
-            offset: 0,
-            tied: 0,
+            ranking: QdrantRanking::default(),
             next: None,
             exact: false,
             ended: false,
@@ -182,11 +180,7 @@ impl VectorSource for Source<'_> {
 struct Pages<'a> {
     source: &'a Source<'a>,
     filter: Json,
-    /// How many points were answered of the ranking that goes on.
-    offset: usize,
-    /// How many of them, the last ones, have one score. Which of these come first is another matter in each answer: where a page began
-    /// behind them, one of them could be in none.
-    tied: usize,
+    ranking: QdrantRanking,
     /// Where the list goes on.
     next: Option<Json>,
     /// Whether everything is ranked, the index having no more.
@@ -219,17 +213,20 @@ impl Candidates for Pages<'_> {
 
 impl Pages<'_> {
     fn ranked(&mut self, stage: &Stage, missing: usize) -> Result<Vec<Json>, Error> {
-        let (limit, offset) = (missing + self.tied, self.offset - self.tied);
+        let (limit, offset) = self.ranking.page(missing);
         let body = stage.body(&self.filter, limit, offset, self.exact);
         let body = with_everything(body, self.source.vectors);
         let points = self.points("query", &body, limit, |_| ())?.0;
-        self.offset = offset + points.len();
-        self.tied = if stage.by_nearness() { tied(&points).min(MAX_TIED) } else { 0 };
+        if stage.by_nearness() {
+            self.ranking.advance(&points);
+        } else {
+            self.ranking.skip(&points);
+        }
         if points.len() < limit {
             if self.exact || !stage.approximate() {
                 self.ended = true;
             } else {
-                (self.exact, self.offset, self.tied) = (true, 0, 0);
+                (self.exact, self.ranking) = (true, QdrantRanking::default());
             }
         }
         Ok(points)
@@ -273,13 +270,6 @@ impl Pages<'_> {
             _ => Err(self.source.unknown("its answer has no points")),
         }
     }
-}
-
-/// How many points at the end have the same score.
-fn tied(points: &[Json]) -> usize {
-    let score = |point: &Json| point.get("score").cloned();
-    let last = points.last().map(score);
-    points.iter().rev().take_while(|point| Some(score(point)) == last).count()
 }
 
 /// Asks for whole payloads, whatever the client wants of them: the policy decides over all of it.
