@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::people::{RS256, alice, carol, dave};
+use super::people::{alice, carol, dave};
 use super::setup::{POINTS, Setup, behind, fill, new_name};
 use super::writes::{point, stored};
 
@@ -45,14 +45,7 @@ fn where_the_filter_says_all_the_database_counts() {
     let name = new_name();
     fill(&name);
     let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true }"#;
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        fields: fields.to_owned(),
-        schema: Some(SCHEMA),
-        tokens: RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
+    let gateway = Setup::of(policy, SCHEMA, fields).start_with(&name);
     let client = gateway.client(&alice());
     let reply = client.query(&json!({"query": NEAREST, "limit": 500}));
     assert_eq!(reply.ids(), (0..POINTS).filter(|n| n % 2 == 0).collect::<Vec<_>>());
@@ -93,14 +86,7 @@ fn what_is_in_a_mapped_record_is_looked_for_there() {
     let points = [point(1, "a", "b"), point(2, "b", "a"), point(3, "b", "a")];
     behind("PUT", &format!("/collections/{name}/points"), &json!({"points": points}));
     let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, admitted = true, attributes = [{ attr = ["owner"], field = ["meta", "owner"] }] }"#;
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        fields: fields.to_owned(),
-        schema: Some(SCHEMA),
-        tokens: RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
+    let gateway = Setup::of(policy, SCHEMA, fields).start_with(&name);
     for (token, may) in [(alice(), vec![1]), (carol(), vec![2, 3])] {
         let client = gateway.client(&token);
         let reply = client.query(&json!({"query": NEAREST, "limit": 10}));
@@ -129,14 +115,7 @@ fn ancestors_are_stored_in_one_spelling() {
         r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, admitted = true }"#;
     let name = new_name();
     fill(&name);
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        schema: Some(SCHEMA),
-        fields: fields.to_owned(),
-        tokens: RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
+    let gateway = Setup::of(policy, SCHEMA, fields).start_with(&name);
     let alice = gateway.client(&alice());
     let before = alice.points("/count", &json!({})).result()["count"].clone();
     let key = r#"["Folder","kept"]"#;

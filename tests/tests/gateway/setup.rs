@@ -157,6 +157,17 @@ pub(super) fn usual() -> Running {
 }
 
 impl Setup {
+    /// A policy with a schema, which has no groups.
+    pub(super) fn of(policy: &str, schema: &'static str, fields: &str) -> Self {
+        Self {
+            policy: policy.as_bytes().to_vec(),
+            schema: Some(schema),
+            fields: fields.to_owned(),
+            tokens: people::RS256.replace("properties", "groups = []\nproperties"),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn start(self) -> Running {
         let name = new_name();
         self.start_with(&name)

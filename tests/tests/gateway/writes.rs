@@ -214,14 +214,7 @@ fn values_are_stored_in_one_spelling() {
     let fields = r#"fields = { id = { absent = true }, entity_type = { constant = "Chunk" }, ancestors = { absent = true }, attributes = [{ attr = ["until"], field = ["metadata", "until"] }] }"#;
     let name = new_name();
     fill(&name);
-    let setup = Setup {
-        policy: policy.as_bytes().to_vec(),
-        schema: Some(SCHEMA),
-        fields: fields.to_owned(),
-        tokens: super::people::RS256.replace("properties", "groups = []\nproperties"),
-        ..Setup::default()
-    };
-    let gateway = setup.start_with(&name);
+    let gateway = Setup::of(policy, SCHEMA, fields).start_with(&name);
     let alice = gateway.client(&alice());
     let payload = |until: Json| json!({"tenant": "a", "metadata": {"until": until}});
     alice.put(&json!({"points": [point(100, payload(json!("2026-01-31T01:00:00+0100")))]})).result();
