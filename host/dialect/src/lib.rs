@@ -3,6 +3,7 @@
 //! A dialect never narrows. What it cannot say exactly it leaves out on the wide side, reports, and leaves to the
 //! filter gate. What types mean is settled before a dialect sees a test (`planner`): it translates tests of single fields.
 
+mod atoms;
 mod chroma;
 mod cover;
 mod duckdb;
